@@ -17,7 +17,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 
 class CnnvizError(Exception):
@@ -56,9 +56,10 @@ class StepError(RunError, LookupError):
     """A step at which the run holds no snapshot."""
 
     @classmethod
-    def missing(cls, where: str, step: int, steps: Sequence[int]) -> Self:
+    def missing(cls, where: str, step: int, steps: Iterable[int]) -> Self:
         """Return the error for a `step` that is not among the rising `steps` of `where`; it names the nearest."""
-        after = bisect_left(steps, step)
-        near = " and ".join(str(int(s)) for s in steps[max(0, after - 1) : after + 1])
+        known = [int(s) for s in steps]
+        after = bisect_left(known, step)
+        near = " and ".join(str(s) for s in known[max(0, after - 1) : after + 1])
         found = f"the nearest steps are {near}" if near else "it holds no steps yet"
         return cls(f"{where} has no snapshot at step {step}; {found}")

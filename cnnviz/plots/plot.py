@@ -1,0 +1,122 @@
+"""What a plot is: a named function from a run to a film, with the controls that choose its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.charts.chart import Chart, Film
+from cnnviz.errors import ConfigError
+from cnnviz.recording.run import Run
+from cnnviz.recording.snapshot import Snapshot
+from cnnviz.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PlotFunction = Callable[..., Film | Chart]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of a control, and how it is called."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """An argument of a plot that a user chooses.
+
+    Attributes:
+        name: The argument's name.
+        label: How a page calls it.
+        choices: Gives what can be chosen for a run, once the controls before it are set; the first is the default.
+        parse: Makes the argument of a chosen value's text.
+    """
+
+    name: str
+    label: str
+    choices: Callable[[Run, Mapping[str, str]], Sequence[Choice]]
+    parse: Callable[[str], Any] = str
+
+    def settle(self, run: Run, chosen: Mapping[str, str]) -> str | None:
+        """Return the chosen value if it can be chosen, else the default; None if nothing can."""
+        values = [choice.value for choice in self.choices(run, chosen)]
+        wanted = chosen.get(self.name)
+        return wanted if wanted in values else next(iter(values), None)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A named plot. Of a Run it is a Film, of a Snapshot a Chart: the still at that step.
+
+    Attributes:
+        name: What it is called.
+        function: Draws the film of a run that no longer grows.
+        controls: The arguments that a user chooses, in order.
+    """
+
+    name: str
+    function: PlotFunction
+    controls: tuple[Control, ...] = ()
+
+    def __call__(self, source: Run | Snapshot, **arguments: Any) -> Any:
+        """Draw `source` with the plot's own arguments; see its function."""
+        if isinstance(source, Snapshot):
+            drawn = self.function(source.alone(), **arguments)
+            if isinstance(drawn, Film):
+                return drawn.frame(0)
+            panels = tuple(panel.at(0, source.step) for panel in drawn.panels)
+            return Chart(drawn.title, panels, source.step)
+        if isinstance(source, Run):
+            return self.function(source[:], **arguments)
+        raise ConfigError(f"{self.name} draws a Run or a Snapshot, not {type(source).__name__}")
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.function.__doc__
+
+    def settle(self, run: Run, chosen: Mapping[str, str]) -> dict[str, str]:
+        """Return a value for each control: the chosen one where it can be chosen, else the default."""
+        settled: dict[str, str] = {}
+        for control in self.controls:
+            value = control.settle(run, {**settled, **_only(chosen, control.name)})
+            if value is not None:
+                settled[control.name] = value
+        return settled
+
+    def arguments(self, settled: Mapping[str, str]) -> dict[str, Any]:
+        """Return the arguments that settled values stand for.
+
+        Raises:
+            ConfigError: If a value can't be understood.
+        """
+        parsers = {control.name: control.parse for control in self.controls}
+        try:
+            return {name: parsers[name](value) for name, value in settled.items()}
+        except KeyError as error:
+            raise ConfigError(
+                f"{self.name} has no argument {error}; it has {', '.join(parsers) or 'none'}"
+            ) from error
+        except ValueError as error:
+            raise ConfigError(f"{self.name}: {error}") from error
+
+
+PLOTS: Registry[Plot] = Registry("plot", "cnnviz.plots")
+"""All plots by name."""
+
+
+def plot(name: str, *, controls: Sequence[Control] = ()) -> Callable[[PlotFunction], Plot]:
+    """Return a decorator that makes a plot of a function and registers it as `name`."""
+
+    def make(function: PlotFunction) -> Plot:
+        return PLOTS.register(name)(Plot(name, function, tuple(controls)))
+
+    return make
+
+
+def _only(chosen: Mapping[str, str], name: str) -> dict[str, str]:
+    return {name: chosen[name]} if name in chosen else {}

@@ -1,0 +1,59 @@
+"""The lock that a run's writer holds, which also tells readers whether the writer still lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no advisory locks of this kind; a dead writer's run then stays "running"
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WriterLock:
+    """Held from construction to `release`; the system frees it when the process dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            RunError: If another process writes this run.
+        """
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(self._handle)
+                raise RunError(f"{path.parent} is being written by another process") from error
+
+    def release(self) -> None:
+        """Give the lock back."""
+        with contextlib.suppress(OSError):
+            os.close(self._handle)
+
+
+def writer_lives(path: Path) -> bool:
+    """Say whether some process holds the lock at `path`; where that can't be known, say yes."""
+    if fcntl is None:
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False

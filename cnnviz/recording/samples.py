@@ -1,0 +1,74 @@
+"""The fixed validation images that travel with a run, so that no page ever needs the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from cnnviz.errors import ConfigError, ImageError
+from cnnviz.recording.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+class Sample(NamedTuple):
+    """One image as the network sees it, float32 (c, h, w), and its class index."""
+
+    image: Tensor
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A fixed batch of images and labels.
+
+    Attributes:
+        images: (n, c, h, w), float32 as the network sees them; recorded bytes are divided by 255.
+        labels: (n,), int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise ImageError(f"the run has no sample {index}; it has {len(self)}, counted from 0")
+        return Sample(self.images[index], int(self.labels[index]))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) -> None:
+    """Write images (n, c, h, w), uint8 or float, and labels (n,) as they are.
+
+    Raises:
+        ConfigError: If their shapes or types are others.
+    """
+    images, labels = (torch.as_tensor(part) for part in samples)
+    if images.ndim != 4 or labels.shape != images.shape[:1]:
+        raise ConfigError(
+            "samples are a batch of images (n, c, h, w) and their labels (n,), "
+            f"not {tuple(images.shape)} and {tuple(labels.shape)}"
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ConfigError(f"sample images are uint8 or floating point, not {images.dtype}")
+    write_tensors(path, {"images": images, "labels": labels.long()}, durable=durable)
+
+
+def read_samples(path: Path) -> Samples:
+    """Return the samples of a run; none if it recorded none."""
+    if not path.exists():
+        return Samples(torch.empty(0, 0, 0, 0), torch.empty(0, dtype=torch.int64))
+    stored = read_tensors(path, ["images", "labels"])
+    images = stored["images"]
+    return Samples(images / 255 if images.dtype == torch.uint8 else images.float(), stored["labels"])

@@ -1,0 +1,1 @@
+"""Training: the notebook's plain loop, recorded as it goes."""

@@ -1,0 +1,288 @@
+"""The plain loop: train, record, validate, and be ready to go on where it ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from cnnviz.data import load
+from cnnviz.errors import ModelError
+from cnnviz.models import MODELS, build
+from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
+from cnnviz.recording.manifest import Description
+from cnnviz.recording.recorder import Recorder
+from cnnviz.recording.run import Run
+from cnnviz.recording.schedule import every
+from cnnviz.recording.tensors import state_tensors
+from cnnviz.training.device import pick_device
+from cnnviz.training.evaluate import evaluate
+from cnnviz.training.interrupt import Interrupt
+from cnnviz.training.optimizers import make_optimizer, optimizer_tensors, restore_optimizer
+from cnnviz.training.progress import Progress, ProgressCallback
+from cnnviz.training.statistics import LayerStatistics
+from cnnviz.training.tally import Diverged, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from torch import Tensor, nn
+
+    from cnnviz.data.split import Data
+    from cnnviz.training.config import TrainConfig
+
+# Often enough that little is repeated after a kill, seldom enough that it costs nothing.
+_CHECKPOINT_SECONDS = 10.0
+_PROGRESS_SECONDS = 0.1
+
+
+def fit(
+    config: TrainConfig,
+    path: str | PathLike[str],
+    *,
+    resume: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Run:
+    """Train as `config` says and record it at `path`; Ctrl-C ends it cleanly between two updates.
+
+    The same config gives the same snapshots bit for bit on the CPU, also when the training was stopped and
+    resumed on the way.
+
+    Args:
+        config: What to do.
+        path: The run's folder.
+        resume: Go on with the run at `path` from its last checkpoint.
+        progress: Is told, about ten times a second and after each record, where the training stands.
+
+    Returns:
+        The run; its `status` says how the training ended.
+
+    Raises:
+        CnnvizError: If the data, the model or the run can't be used.
+    """
+    checkpoint = read_checkpoint(path) if resume else None
+    device = pick_device(config.device)
+    data = load(config.data, root=config.data_root, image_size=config.image_size).to(device)
+    torch.manual_seed(config.seed)
+    model = make_model(config, data).to(device)
+    training = _Training(config, model, data, device)
+    if checkpoint is not None:
+        training.restore(*checkpoint)
+    schedule = every(config.every, per_epoch=training.steps_per_epoch)
+    recorder = Recorder(
+        path,
+        model,
+        snapshots=schedule,
+        samples=data.validation.head(config.samples),
+        description=describe(config, data),
+        resume=resume,
+    )
+    with recorder, Interrupt() as interrupt:
+        training.go(recorder, schedule, interrupt, progress or (lambda _: None))
+    return Run(path)
+
+
+def make_model(config: TrainConfig, data: Data) -> nn.Module:
+    """Return the new network, after one image has passed through it.
+
+    Raises:
+        ModelError: If it can't take the images, or doesn't give one logit a class.
+    """
+    size = max(data.shape[1:])
+    model = build(
+        config.model,
+        channels=data.channels,
+        classes=len(data.classes),
+        image_size=size,
+        **config.model_arguments,
+    )
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = model(torch.zeros(1, *data.shape))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        raise ModelError(
+            f"the model {config.model!r} can't take images of shape {data.shape}: {error}; "
+            "larger ones may do: --image-size 64"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (1, len(data.classes)):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(
+            f"the model {config.model!r} must give one logit for each of the {len(data.classes)} classes, "
+            f"(1, {len(data.classes)}), not {found}"
+        )
+    return model.train()
+
+
+def describe(config: TrainConfig, data: Data) -> Description:
+    """Return what a run remembers of its training; a user's own class is not named, as no run may import it."""
+    arguments = {"channels": data.channels, "classes": len(data.classes), "image_size": max(data.shape[1:])}
+    known = ":" not in config.model and config.model in MODELS
+    return Description(
+        model=config.model if known else None,
+        arguments={**arguments, **config.model_arguments},
+        data=data.name,
+        classes=data.classes,
+        config=config.to_json(),
+        seed=config.seed,
+    )
+
+
+class _Training:
+    """One training: its network, optimizer and counters."""
+
+    def __init__(self, config: TrainConfig, model: nn.Module, data: Data, device: torch.device) -> None:
+        self._config = config
+        self._model = model
+        self._data = data
+        self._device = device
+        self._optimizer = make_optimizer(model, config)
+        self._statistics = LayerStatistics(model)
+        self._tally = Tally(device)
+        self.steps_per_epoch = -(-len(data.train) // config.batch_size)
+        self.step = 0
+        self._validation_error: float | None = None
+        self._seconds_before = 0.0
+        self._first_step = 0
+        self._started = self._last_told = self._last_checkpoint = time.perf_counter()
+
+    def go(
+        self,
+        recorder: Recorder,
+        schedule: Callable[[int], bool],
+        interrupt: Interrupt,
+        tell: ProgressCallback,
+    ) -> None:
+        """Train to the end, or until interrupted, and close the recorder accordingly."""
+        self._started = self._last_told = self._last_checkpoint = time.perf_counter()
+        self._first_step = self.step
+        if self.step == 0:
+            recorder.record(0)  # the untrained network: what everything later is compared to
+        try:
+            while self.step < self._config.epochs * self.steps_per_epoch:
+                self._epoch(recorder, schedule, interrupt, tell)
+                if interrupt.requested:
+                    self._checkpoint(recorder)
+                    recorder.close("stopped", f"at step {self.step:,} by the user")
+                    return
+        except Diverged as outcome:
+            recorder.record(max(self.step, 0), snapshot=True)
+            recorder.close("diverged", f"at step {outcome.step:,}: {outcome}; try a lower learning rate")
+            return
+        if self._data.test is not None:
+            score = evaluate(
+                self._model, self._data.test, batch_size=self._config.batch_size, device=self._device
+            )
+            recorder.record(self.step, {"test/loss": score.loss, "test/error": score.error})
+        self._checkpoint(recorder)
+        recorder.close()
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go back to a checkpoint."""
+        weights = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
+        self._model.load_state_dict(weights)
+        restore_optimizer(self._optimizer, tensors)
+        torch.set_rng_state(tensors["random/cpu"])
+        if self._device.type == "cuda" and "random/cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random/cuda"], self._device)
+        self._tally.restore(facts["tally"])
+        self.step = int(facts["step"])
+        self._seconds_before = float(facts["seconds"])
+        self._validation_error = facts["validation_error"]
+
+    def _epoch(
+        self,
+        recorder: Recorder,
+        schedule: Callable[[int], bool],
+        interrupt: Interrupt,
+        tell: ProgressCallback,
+    ) -> None:
+        """Train to the end of the epoch that `step` lies in."""
+        config = self._config
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        # A seed of its own for each epoch, so that a resumed training finds the order without replaying others.
+        seed = (config.seed * 1_000_003 + epoch) % 2**63
+        order = torch.randperm(len(self._data.train), generator=torch.Generator().manual_seed(seed))
+        self._model.train()
+        if done == 0:
+            self._tally = Tally(self._device)
+        batches = self._data.train.batches(order, config.batch_size, self._device, skip=done, seed=seed)
+        for images, labels in batches:
+            due = schedule(self.step + 1)
+            if due:
+                self._statistics.before()
+            self._update(images, labels)
+            if due:
+                self._record(recorder)
+            now = time.perf_counter()
+            if due or now - self._last_told > _PROGRESS_SECONDS:
+                self._last_told = now
+                tell(self._progress(epoch, recorded=due))
+            if interrupt.requested:
+                return
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        logits = self._model(images)
+        loss = functional.cross_entropy(logits, labels)
+        self._tally.add(self.step + 1, loss.detach(), logits.detach(), labels)
+        loss.backward()
+        self._optimizer.step()
+        self.step += 1
+
+    def _record(self, recorder: Recorder) -> None:
+        score = evaluate(
+            self._model, self._data.validation, batch_size=self._config.batch_size, device=self._device
+        )
+        self._validation_error = score.error
+        loss, error = self._tally.means()
+        metrics = {
+            "train/loss": loss,
+            "train/error": error,
+            "validation/loss": score.loss,
+            "validation/error": score.error,
+            "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
+            "seconds": self._seconds(),
+        }
+        recorder.record(self.step, metrics | self._statistics.after())
+        if time.perf_counter() - self._last_checkpoint > _CHECKPOINT_SECONDS:
+            self._checkpoint(recorder)
+
+    def _checkpoint(self, recorder: Recorder) -> None:
+        tensors = {f"model/{name}": tensor for name, tensor in state_tensors(self._model).items()}
+        tensors |= optimizer_tensors(self._optimizer)
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self._device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self._device)
+        facts = {
+            "step": self.step,
+            "tally": self._tally.to_json(),
+            "seconds": self._seconds(),
+            "validation_error": self._validation_error,
+        }
+        write_checkpoint(recorder.path, tensors, facts)
+        self._last_checkpoint = time.perf_counter()
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def _progress(self, epoch: int, *, recorded: bool) -> Progress:
+        loss, error = self._tally.means()
+        seconds = time.perf_counter() - self._started
+        done, steps = self.step - self._first_step, self._config.epochs * self.steps_per_epoch
+        return Progress(
+            epoch=epoch + 1,
+            epochs=self._config.epochs,
+            step=self.step,
+            steps=steps,
+            loss=loss,
+            train_error=error,
+            validation_error=self._validation_error,
+            images_per_second=done * self._config.batch_size / max(seconds, 1e-9),
+            seconds=seconds,
+            seconds_left=seconds * (steps - self.step) / max(done, 1),
+            recorded=recorded,
+        )
