@@ -24,8 +24,8 @@ class Probe:
     """A context manager that captures what named layers put out, and the gradients that come back to them.
 
     Activations are those of the last forward pass inside the context; where a layer runs several times in one
-    pass, the last. Gradients are taken on the tensors, not the modules, because module backward hooks break with
-    in-place activations.
+    pass, of its last time. Gradients are taken on the tensors, not the modules, because module backward hooks
+    break with in-place activations.
 
     Attributes:
         activations: Layer name to output, still attached to the graph.
@@ -43,8 +43,9 @@ class Probe:
         self.gradients: dict[str, Tensor] = {}
         modules = dict(model.named_modules())
         self._watched = {name: _find(modules, name) for name in layers}
-        # An in-place layer behind a watched one would overwrite what was captured: hand it a copy instead.
-        self._copies = any(getattr(module, "inplace", False) for module in modules.values())
+        self._times: dict[str, int] = {}
+        self._needed: dict[str, int] | None = None  # how often each layer runs in a pass, once one was whole
+        self._stopping = False
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
@@ -80,27 +81,29 @@ class Probe:
             Layer name to activation.
         """
         self.activations.clear()
-        self._stop_when_full = True
+        self._times = dict.fromkeys(self._watched, 0)
+        self._stopping = self._needed is not None
         try:
             functional_call(self.model, dict(state or {}), (images,))
+            self._needed = self._times
         except _Enough:
             pass
         finally:
-            self._stop_when_full = False
+            self._stopping = False
         return {name: self[name] for name in self._watched}
 
-    _stop_when_full = False
-
     def _capture(self, name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
             if not isinstance(output, torch.Tensor):
                 raise LayerError(f"layer {name!r} puts out {type(output).__name__}, not one tensor")
             self.activations[name] = output
             if output.requires_grad:
                 output.register_hook(lambda gradient: self.gradients.__setitem__(name, gradient))
-            if self._stop_when_full and len(self.activations) == len(self._watched):
+            self._times[name] = self._times.get(name, 0) + 1
+            if self._stopping and self._times == self._needed:
                 raise _Enough
-            return output.clone() if self._copies else None
+            # What follows may work in place (F.relu(inplace=True), +=) and would overwrite what was captured.
+            return output.clone()
 
         return hook
 
