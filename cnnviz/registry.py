@@ -7,7 +7,7 @@ import pkgutil
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from cnnviz.errors import ConfigError, UnknownNameError
 
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         if name in self._things:
             return self._things[name]
         if ":" in name:
-            return _import_attribute(name, self.kind)
+            return cast("T", _import_attribute(name, self.kind))
         raise UnknownNameError(self._unknown(name))
 
     def __contains__(self, name: str) -> bool:
@@ -119,9 +119,6 @@ def _import_attribute(path: str, kind: str) -> Any:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
         raise UnknownNameError(f"the {kind} {path!r} can't be imported: {error}") from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        raise UnknownNameError(
-            f"the {kind} {path!r} isn't there: {module_name} has no {attribute!r}"
-        ) from error
+    if not hasattr(module, attribute):
+        raise UnknownNameError(f"the {kind} {path!r} isn't there: {module_name} has no {attribute!r}")
+    return getattr(module, attribute)

@@ -140,6 +140,6 @@ def require_layer(run: Run, layer: str, allowed: dict[str, str], wanted: str) ->
     """
     if layer in allowed:
         return
-    known = {name: kind for name, kind in run.layers}
+    known = dict(run.layers)
     problem = f"is a {known[layer]}" if layer in known else "is not in the network"
     raise LayerError(f"layer {layer!r} {problem}; {wanted}: {', '.join(allowed) or 'there are none'}")

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 from cnnviz.errors import ConfigError, StepError
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -36,6 +35,12 @@ class Panel:
         if self.step_field is None:
             return self
         return replace(self, **{self.step_field: getattr(self, self.step_field)[index]})
+
+    def as_film(self) -> Self:
+        """Return a still's panel as that of a film of one step."""
+        if self.step_field is None:
+            return self
+        return replace(self, **{self.step_field: getattr(self, self.step_field)[None]})
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +63,13 @@ class Mosaic(Panel):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns: the chosen columns, or the grid that is nearest to three wide by two high."""
+        """Rows and columns: the chosen columns, or those near three wide by two high that leave fewest gaps."""
         count, height, width = self.cells.shape[-3:]
-        columns = self.columns or max(1, min(count, round((1.5 * count * height / width) ** 0.5)))
+        if self.columns:
+            return -(-count // self.columns), self.columns
+        ideal = (1.5 * count * height / width) ** 0.5
+        candidates = range(max(1, min(count, round(ideal * 0.75))), max(1, min(count, round(ideal * 1.5))) + 1)
+        columns = min(candidates, key=lambda c: (-(-count // c) * c - count, abs(c - ideal)))
         return -(-count // columns), columns
 
 
@@ -210,7 +219,7 @@ class Film:
         return Chart(self.title, tuple(panel.at(index, step) for panel in self.panels), step)
 
     def save(self, path: str | PathLike[str], *, frames: int = 200, seconds: float | None = None) -> None:
-        """Write the film to a file, by suffix: .gif and .mp4 move, .html is the player, .png, .svg and .pdf the last step.
+        """Write the film to a file: .gif, .mp4, .html (the player), or its last step: .png, .svg, .pdf.
 
         Args:
             path: Where to write.

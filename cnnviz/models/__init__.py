@@ -43,8 +43,11 @@ def build(name: str, /, *, channels: int, classes: int, image_size: int, **argum
         if value < 1:
             raise ModelError(f"{argument} must be at least 1, not {value}")
     factory = MODELS.get(name)
-    network: object = factory(**_bound(name, factory, fitting, arguments))
-    return _checked(name, network)
+    network = _checked(name, factory(**_bound(name, factory, fitting, arguments)))
+    if ":" not in name:
+        # How to build it again: what a recorder writes down, as only names of the registry can be trusted.
+        network.cnnviz_recipe = (name, {**fitting, **arguments})  # type: ignore[assignment]
+    return network
 
 
 def _bound(

@@ -66,12 +66,12 @@ def picture_pixels(image: Tensor) -> NDArray[np.float32]:
     pixels = image.detach().float().numpy()
     low, high = float(pixels.min(initial=0.0)), float(pixels.max(initial=1.0))
     pixels = (pixels - low) / (high - low)
-    return pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(0)
+    return np.moveaxis(pixels, 0, 2) if len(pixels) == 3 else pixels.mean(0, dtype=np.float32)
 
 
 def _cells(activations: Tensor) -> tuple[NDArray[np.float32], str]:
     """Return activations (T, ...) as cells (T, n, h, w), and what a cell is called."""
-    values = activations.float().numpy()
+    values: NDArray[np.float32] = activations.float().numpy()
     if values.ndim == 4:
         return values, "channel"
     if values.ndim == 3:  # tokens by features: one picture

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _FIRST = ("train/error", "validation/error", "test/error")
 
 
+def _label(name: str) -> str:
+    return {"train/error": "training"}.get(name, name.removesuffix("/error"))
+
+
 @plot("errors")
 def errors(run: Run) -> Chart:
     """Draw the recorded error rates over the steps: training, validation, and the test's at the end.
@@ -32,5 +36,5 @@ def errors(run: Run) -> Chart:
             f"{run.path} has no metric that ends in 'error'; it has {', '.join(run.metrics) or 'none'}"
         )
     ordered = [name for name in _FIRST if name in known] + [name for name in known if name not in _FIRST]
-    curves = tuple(Curve(name.removesuffix("/error") or name, *run.metric(name)) for name in ordered)
+    curves = tuple(Curve(_label(name), *run.metric(name)) for name in ordered)
     return Chart(f"Error rates of {run.name}", (Curves("", curves, "error rate", percent=True),))

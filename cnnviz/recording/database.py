@@ -127,7 +127,8 @@ class Reader:
     def last_step(self) -> int:
         """Return the last step with a metric or a snapshot; -1 if there is none."""
         sql = "SELECT coalesce(max(step), -1) FROM (SELECT step FROM snapshots UNION ALL SELECT step FROM metrics)"
-        return int(self._query(sql)[0][0])
+        ((step,),) = self._query(sql)
+        return int(step)
 
     def _query(self, sql: str, *arguments: str | int) -> list[tuple[Any, ...]]:
         try:

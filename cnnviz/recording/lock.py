@@ -11,7 +11,9 @@ from cnnviz.errors import RunError
 try:
     import fcntl
 except ImportError:  # Windows: no advisory locks of this kind; a dead writer's run then stays "running"
-    fcntl = None  # type: ignore[assignment]
+    _HAS_LOCKS = False
+else:
+    _HAS_LOCKS = True
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,7 @@ class WriterLock:
             RunError: If another process writes this run.
         """
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if fcntl is not None:
+        if _HAS_LOCKS:
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -42,7 +44,7 @@ class WriterLock:
 
 def writer_lives(path: Path) -> bool:
     """Say whether some process holds the lock at `path`; where that can't be known, say yes."""
-    if fcntl is None:
+    if not _HAS_LOCKS:
         return True
     try:
         handle = os.open(path, os.O_RDONLY)
