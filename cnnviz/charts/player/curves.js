@@ -30,7 +30,7 @@ PANELS.curves = class Curves {
   layout(available) {
     this.available = available;
     this.cssWidth = Math.max(260, available);
-    this.cssHeight = Math.max(220, Math.min(460, this.cssWidth * 0.45));
+    this.cssHeight = Math.max(220, Math.min(460, this.cssWidth * 0.45, window.innerHeight - this.top() - 84));
     this.box = { left: 58, right: 18, top: 12, bottom: 44 };
     this.measure();
     this.context = sizeCanvas(this.canvas, this.cssWidth, this.cssHeight);
@@ -40,6 +40,10 @@ PANELS.curves = class Curves {
     this.drawAxes(back);
     this.spec.curves.forEach((curve) => this.drawCurve(back, curve));
     this.ratio = ratio;
+  }
+
+  top() {
+    return this.canvas.getBoundingClientRect().top + window.scrollY;
   }
 
   measure() {

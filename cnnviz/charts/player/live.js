@@ -168,8 +168,8 @@ class RunPage {
     this.abort.abort();
     clearTimeout(this.polling);
     clearTimeout(this.remembering);
-    this.timeline?.stop();
     [...this.films.keys()].forEach((node) => this.drop(node));
+    this.timeline?.close();
   }
 }
 

@@ -33,7 +33,9 @@ PANELS.mosaic = class Mosaic {
     this.gap = Math.round((roomy ? 6 : 2) * ratio);
     this.labelHeight = roomy ? Math.round(16 * ratio) : 0;
     const width0 = Math.min(available, 1100) * ratio;
-    const height0 = Math.max(300, window.innerHeight - 330) * ratio;
+    // So that the picture, its legend and the timeline are seen without scrolling.
+    const top = this.canvas.getBoundingClientRect().top + window.scrollY;
+    const height0 = Math.max(260, window.innerHeight - top - 136) * ratio;
     [this.columns, this.zoom] = this.arrange(width0, height0, (220 * ratio) / Math.max(this.width, this.height));
     this.rows = Math.ceil(this.count / this.columns);
     this.cellWidth = Math.max(1, Math.round(this.width * this.zoom));

@@ -10,8 +10,9 @@ class Timeline {
     this.playing = 0;
     this.build();
     this.layout();
-    new ResizeObserver(() => this.layout()).observe(this.slider);
-    watchTheme(() => this.layout());
+    this.resizing = new ResizeObserver(() => this.layout());
+    this.resizing.observe(this.slider);
+    this.unwatch = watchTheme(() => this.layout());
   }
 
   build() {
@@ -101,7 +102,7 @@ class Timeline {
   }
 
   position(index) {
-    return steps_span(this.steps) ? (index / (this.steps.length - 1)) * this.width : 0;
+    return this.steps.length > 1 ? (index / (this.steps.length - 1)) * this.width : 0;
   }
 
   layout() {
@@ -215,14 +216,17 @@ class Timeline {
     this.showPlaying();
   }
 
+  close() {
+    this.stop();
+    this.unwatch();
+    this.resizing.disconnect();
+    this.listeners.clear();
+  }
+
   showPlaying() {
     this.button.textContent = this.playing ? "❚❚" : "▶";
     this.button.setAttribute("aria-label", this.playing ? "Pause" : "Play");
   }
-}
-
-function steps_span(steps) {
-  return steps.length > 1;
 }
 
 const themeWatchers = new Set();

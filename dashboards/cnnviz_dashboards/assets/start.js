@@ -1,0 +1,1 @@
+window.cnnviz.watchPage();

@@ -1,0 +1,58 @@
+"""Serving the dashboard: waitress on one port of this machine, and the browser opened on it."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from typing import TYPE_CHECKING, Any
+
+import waitress
+
+from cnnviz.errors import ConfigError
+from cnnviz_dashboards.app import create_app
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_TRIES = 50
+_THREADS = 8
+
+
+def serve(root: str | PathLike[str], *, host: str, port: int, strict_port: bool, open_browser: bool) -> None:
+    """Serve the dashboard of the runs under `root` until Ctrl-C.
+
+    Args:
+        root: The folder that holds the runs.
+        host: The address to listen at.
+        port: The port to listen at.
+        strict_port: Whether it must be this port; else the next free one will do.
+        open_browser: Whether to open it in the browser.
+
+    Raises:
+        ConfigError: If the port is taken, or the host is no address of this machine.
+    """
+    server, port = _listen(create_app(root).server, host, port, 1 if strict_port else _TRIES)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+    print(f"Dashboard: {address}  (Ctrl-C ends it)", flush=True)
+    if open_browser:
+        threading.Timer(0.3, webbrowser.open, [address]).start()
+    try:
+        server.run()
+    finally:
+        server.close()
+
+
+def _listen(application: Any, host: str, port: int, tries: int) -> tuple[Any, int]:
+    for candidate in range(port, min(port + tries, 65536)):
+        try:
+            server = waitress.create_server(
+                application, host=host, port=candidate, threads=_THREADS, ident=None
+            )
+        except (OSError, ValueError) as error:
+            problem = error
+            continue
+        return server, candidate
+    raise ConfigError(
+        f"the dashboard can't listen at {host}, port {port}: {problem}; name another with --port"
+    )
