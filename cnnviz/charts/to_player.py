@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnnviz.charts.theme import Scale
+
 # In the order in which they need each other.
 _SCRIPTS = ("frames", "mosaic", "picture", "bars", "curves", "timeline", "film", "standalone", "live")
 _NOT_A_NUMBER = 255
@@ -59,7 +61,7 @@ def frames(drawn: Chart | Film, *, exact: bool = False) -> bytes:
     """Return the frames of a film as the player reads them.
 
     The length of a JSON header (4 bytes, little-endian), the header, then the panels' arrays. Mosaics are bytes
-    on the limits of their scale, 255 for what is not a number, or float32 if `exact`; bars are float32.
+    on the limits of their scale, 255 for what is not finite, or float32 if `exact`; bars are float32.
 
     Args:
         drawn: The film, or a chart as a film of one step.
@@ -134,7 +136,7 @@ def _mosaic(panel: Mosaic) -> dict[str, Any]:
         "shape": list(panel.cells.shape[-3:]),
         "columns": panel.columns,
         "labels": list(panel.labels),
-        "scale": {"low": scale.low, "high": scale.high, "kind": scale.kind, "unit": scale.unit},
+        "scale": _limits(scale) | {"kind": scale.kind, "unit": scale.unit, "blank": _is_blank(panel)},
     }
 
 
@@ -185,18 +187,28 @@ def _encode(panel: Panel, *, exact: bool) -> tuple[dict[str, Any], NDArray[Any]]
     values = getattr(panel, panel.step_field)
     if not isinstance(panel, Mosaic):
         return {"dtype": "f4"}, values.astype("<f4")
-    scale = panel.scale
-    entry = {"scale": {"low": scale.low, "high": scale.high, "kind": scale.kind}}
+    limits = _limits(panel.scale)
+    # The limits of frames that hold nothing but zeros are made up, and would widen the film's scale.
+    entry: dict[str, Any] = {} if _is_blank(panel) else {"scale": limits | {"kind": panel.scale.kind}}
     if exact:
         return entry | {"dtype": "f4"}, values.astype("<f4")
-    return entry | {"dtype": "u1", "low": scale.low, "high": scale.high}, _quantize(values, scale.low, scale.high)
+    return entry | {"dtype": "u1"} | limits, _quantize(values, limits["low"], limits["high"])
+
+
+def _limits(scale: Scale) -> dict[str, float]:
+    return {"low": float(scale.low), "high": float(scale.high)}
+
+
+def _is_blank(panel: Mosaic) -> bool:
+    return not bool((np.isfinite(panel.cells) & (panel.cells != 0)).any())
 
 
 def _quantize(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.uint8]:
-    """Return values as bytes: 0 is `low`, 254 is `high`, 255 is what is not a number."""
-    normal = (np.clip(values, low, high) - low) * (_LEVELS / (high - low))
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isnan(values), _NOT_A_NUMBER, np.rint(normal)).astype(np.uint8)
+    """Return values as bytes: 0 is `low`, 254 is `high`, 255 is what is not finite."""
+    middle, half = low / 2 + high / 2, high / 2 - low / 2  # neither overflows, whatever the limits
+    finite = np.isfinite(values)
+    normal = (np.where(finite, np.clip(values, low, high), middle) - middle) / half
+    return np.where(finite, np.rint((normal + 1) * (_LEVELS / 2)), _NOT_A_NUMBER).astype(np.uint8)
 
 
 def _base64(data: bytes) -> str:

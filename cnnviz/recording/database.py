@@ -46,10 +46,15 @@ class Writer:
     def __init__(self, path: Path, *, durable: bool) -> None:
         # The training loop may call the recorder from another thread than the one that made it.
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        self._connection.executescript(_SCHEMA)
-        self._names = dict(self._connection.execute("SELECT name, id FROM names"))
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._connection.executescript(_SCHEMA)
+            names = self._connection.execute("SELECT name, id FROM names")
+            self._names: dict[str, int] = dict(names)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise RunError(f"{path} can't be written: {error}") from error
 
     def write(self, step: int, metrics: Mapping[str, float], entry: Entry | None, *, replace: bool) -> None:
         """Write the metrics of `step` and the index row of its snapshot, all or nothing.
@@ -142,10 +147,11 @@ class Reader:
 
     def _connect(self) -> sqlite3.Connection:
         uri = self.path.absolute().as_uri()
+        connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=10)
         try:
-            connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=10)
             connection.execute("SELECT 1 FROM state LIMIT 1")
         except sqlite3.OperationalError:
+            connection.close()
             # On read-only media a database that was left in WAL mode opens only as one that nobody changes.
             if self.path.with_name(self.path.name + "-wal").exists():
                 raise

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 1
 """The version of the layout; a reader refuses a run of a later one."""
@@ -31,18 +35,19 @@ def is_run(path: Path) -> bool:
     return Layout(path).manifest.is_file()
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool) -> None:
-    """Write `data` so that `path` never exists in part: under a temporary name, closed, then renamed.
+def write_whole(path: Path, parts: Iterable[bytes | memoryview], *, durable: bool) -> None:
+    """Write `parts` so that `path` never exists in part: under a temporary name, closed, then renamed.
 
     Args:
         path: Where the data shall lie.
-        data: All of it.
+        parts: The data, piece by piece.
         durable: Whether to force it to the disk before returning, against a loss of power.
     """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb", buffering=0) as file:
-        file.write(data)
+    with temporary.open("wb") as file:
+        file.writelines(parts)
         if durable:
+            file.flush()
             os.fsync(file.fileno())
     temporary.replace(path)
     if durable:

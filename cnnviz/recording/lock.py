@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import RunError
@@ -18,6 +19,9 @@ else:
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A reader that asks whether the writer lives holds the lock for some microseconds.
+_ATTEMPTS = 10
+
 
 class WriterLock:
     """Held from construction to `release`; the system frees it when the process dies, however it dies."""
@@ -31,10 +35,17 @@ class WriterLock:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         if _HAS_LOCKS:
             try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._take()
             except OSError as error:
                 os.close(self._handle)
                 raise RunError(f"{path.parent} is being written by another process") from error
+
+    def _take(self) -> None:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(OSError):
+                return fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.01)
+        return fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Give the lock back."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnviz.errors import RunError
+from cnnviz.errors import ConfigError, RunError
 from cnnviz.recording.layout import FORMAT, write_whole
 
 if TYPE_CHECKING:
@@ -102,8 +102,16 @@ def now() -> str:
 
 
 def write_manifest(path: Path, manifest: Manifest, *, durable: bool) -> None:
-    """Write run.json."""
-    write_whole(path, (json.dumps(asdict(manifest), indent=2) + "\n").encode(), durable=durable)
+    """Write run.json.
+
+    Raises:
+        ConfigError: If the description holds something that JSON can't hold.
+    """
+    try:
+        text = json.dumps(asdict(manifest), indent=2)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the description of a run must be what JSON can hold: {error}") from error
+    write_whole(path, [f"{text}\n".encode()], durable=durable)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -116,16 +124,16 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise RunError(f"{path.parent} is not a run: it has no {path.name}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} can't be read: {error}") from error
     try:
         if int(content["format"]) > FORMAT:
             raise RunError(
                 f"{path.parent} was written in format {content['format']}, but this cnnviz reads formats up to "
-                f"{FORMAT}: install a newer cnnviz (the run was written by {content['software'].get('cnnviz', '?')})"
+                f"{FORMAT}: install a newer cnnviz"
             )
         return _from_json(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged: {error!r}") from error
 
 
@@ -134,6 +142,8 @@ def _from_json(content: dict[str, Any]) -> Manifest:
     description["classes"] = tuple(str(name) for name in description["classes"])
     if not isinstance(description["arguments"], dict) or not isinstance(description["config"], dict):
         raise TypeError("arguments and config are objects")
+    if not all(isinstance(description[key], str | None) for key in ("model", "data")):
+        raise TypeError("model and data are names")
     return Manifest(
         id=str(content["id"]),
         created=str(datetime.fromisoformat(content["created"]).isoformat()),

@@ -51,11 +51,10 @@ def _make(manifest: Manifest, source: ModelSource) -> nn.Module:
     if isinstance(source, nn.Module):
         return copy.deepcopy(source).cpu()
     arguments: dict[str, Any] = dict(description.arguments)
-    if isinstance(source, str):
-        fitting = {"channels": 1, "classes": 1, "image_size": 1} | arguments
-        return build(source, **fitting)
+    if isinstance(source, str) and {"channels", "classes", "image_size"} <= set(arguments):
+        return build(source, **arguments)
     if source is not None:
-        return _call(source)
+        return _call(MODELS.get(source) if isinstance(source, str) else source)
     name = description.model
     # A run may come from anybody: only names of the registry are looked up, never an import path.
     if name is None or ":" in name or name not in MODELS:
@@ -70,7 +69,10 @@ def _make(manifest: Manifest, source: ModelSource) -> nn.Module:
 
 
 def _call(factory: Callable[..., nn.Module]) -> nn.Module:
-    model = factory()
+    try:
+        model = factory()
+    except TypeError as error:
+        raise ModelError(f"{factory!r} can't make the network without arguments: {error}") from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{factory!r} returned {type(model).__name__}, not a torch.nn.Module")
     return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -22,7 +24,7 @@ from cnnviz.recording.manifest import (
     software_versions,
     write_manifest,
 )
-from cnnviz.recording.samples import write_samples
+from cnnviz.recording.samples import checked_samples, write_samples
 from cnnviz.recording.schedule import Schedule, every
 from cnnviz.recording.tensors import state_tensors, write_tensors
 
@@ -66,12 +68,15 @@ class Recorder:
 
         Raises:
             RunError: If there is a run already, or none to go on with, or another process writes it.
+            ConfigError: If the samples are no images and labels, or the description is not what JSON can hold.
         """
         self._layout = Layout(path)
         self._model = model
         self._schedule = snapshots
         self._durable = durable
         self._closed = False
+        if samples is not None:
+            samples = checked_samples(samples)
         self._begin(resume)
         self._lock = WriterLock(self._layout.lock)
         try:
@@ -117,11 +122,12 @@ class Recorder:
             snapshot: Whether to take a snapshot; None asks the schedule.
 
         Raises:
-            ConfigError: If the step falls or a metric is no number.
+            ConfigError: If the step falls or is no whole number, or a metric has no name or is no number.
             RunError: If the run is closed.
         """
         if self._closed:
             raise RunError(f"{self.path} is closed; nothing more can be recorded")
+        step = _whole(step)
         if step < 0 or step < self._step:
             raise ConfigError(
                 f"step {step} can't be recorded after step {self._step}: steps start at 0 and never fall"
@@ -182,10 +188,21 @@ class Recorder:
         return Entry(step, path.name, size, digest)
 
 
+def _whole(step: int) -> int:
+    try:
+        return operator.index(step)  # of numpy's and torch's integers, which SQLite doesn't know
+    except TypeError as error:
+        raise ConfigError(f"a step is a whole number, not {step!r}") from error
+
+
 def _number(name: str, value: float | Tensor) -> float:
     try:
+        name.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise ConfigError(f"{name!r} is no name of a metric: names are text") from error
+    try:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ConfigError(f"metric {name!r} is no number: {value!r}") from error
 
 
@@ -194,15 +211,14 @@ def _find_layers(
 ) -> list[tuple[str, str, tuple[int, ...]]]:
     """Return layers in forward order by running one sample; without samples, in the order of the module tree."""
     if samples is not None and len(samples[0]):
-        image = torch.as_tensor(samples[0])[:1]
+        image = samples[0][:1]
         image = image / 255 if image.dtype == torch.uint8 else image.float()
         first = next(model.parameters(), None)
         if first is not None:
             image = image.to(device=first.device, dtype=first.dtype)
-        try:
+        # The network may take something else than a bare image batch; recording must not fail over it.
+        with contextlib.suppress(Exception):
             return layers_in_order(model, image)
-        except (RuntimeError, TypeError, ValueError):
-            pass  # the network takes something else than a bare image batch; recording must not fail over it
     leaves = [(name, m) for name, m in model.named_modules() if name and next(m.children(), None) is None]
     return [(name, type(module).__name__, ()) for name, module in leaves]
 

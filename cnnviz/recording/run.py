@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from cnnviz.errors import RunError, StepError
+from cnnviz.errors import ConfigError, RunError, StepError
 from cnnviz.recording.card import card_html
 from cnnviz.recording.database import Entry, Reader
 from cnnviz.recording.layout import Layout, is_run
@@ -52,8 +52,11 @@ class Run:
     @property
     def status(self) -> str:
         """How it stands: running, finished, stopped, diverged, failed, or interrupted (its writer died)."""
-        status = self._reader.state().get("status", "running")
-        return "interrupted" if status == "running" and not writer_lives(self._layout.lock) else status
+        status = self._status()
+        if status == "running" and not writer_lives(self._layout.lock):
+            status = self._status()  # anew, as the writer may have ended well between the two looks
+            return "interrupted" if status == "running" else status
+        return status
 
     @property
     def detail(self) -> str:
@@ -169,6 +172,8 @@ class Run:
     def __getitem__(self, index: int | slice) -> Snapshot | Run:
         entries = self._index()
         if isinstance(index, slice):
+            if index.step is not None and index.step < 0:
+                raise ConfigError("a run can't be reversed: its steps rise")
             return self.only(entries[index])
         if not -len(entries) <= index < len(entries):
             raise StepError(f"{self.path} has no snapshot number {index}; it holds {len(entries)}")
@@ -182,11 +187,15 @@ class Run:
 
     def _index(self) -> list[Entry]:
         if not self._fixed:
-            last = self._entries[-1].step if self._entries else -1
-            # A new list, so that a thread that walks the old one is not disturbed.
-            if new := self._reader.entries(last):
-                self._entries = [*self._entries, *new]
+            # A new list made of one look at the old: other threads may walk that one, or add to it, too.
+            known = self._entries
+            if new := self._reader.entries(known[-1].step if known else -1):
+                self._entries = known = [*known, *new]
+            return known
         return self._entries
+
+    def _status(self) -> str:
+        return self._reader.state().get("status", "running")
 
 
 def open_run(path: str | PathLike[str], model: ModelSource = None) -> Run:

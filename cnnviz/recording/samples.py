@@ -48,8 +48,8 @@ class Samples:
         return (self[index] for index in range(len(self)))
 
 
-def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) -> None:
-    """Write images (n, c, h, w), uint8 or float, and labels (n,) as they are.
+def checked_samples(samples: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return images (n, c, h, w), uint8 or float, and labels (n,) as tensors.
 
     Raises:
         ConfigError: If their shapes or types are others.
@@ -62,7 +62,12 @@ def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) 
         )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ConfigError(f"sample images are uint8 or floating point, not {images.dtype}")
-    write_tensors(path, {"images": images, "labels": labels.long()}, durable=durable)
+    return images, labels.long()
+
+
+def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) -> None:
+    """Write checked images and labels as they are."""
+    write_tensors(path, {"images": samples[0], "labels": samples[1]}, durable=durable)
 
 
 def read_samples(path: Path) -> Samples:

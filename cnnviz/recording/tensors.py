@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 import xxhash
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from cnnviz.errors import ModelError, RunError
+from cnnviz.recording.encoding import encode_tensors
 from cnnviz.recording.layout import write_whole
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
+
+
+_IN_NUMPY = {
+    torch.float16, torch.float32, torch.float64, torch.complex64, torch.bool,
+    torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+    torch.int8, torch.int16, torch.int32, torch.int64,
+}  # fmt: skip
 
 
 def state_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -44,9 +51,12 @@ def write_tensors(
     Returns:
         The size of the file in bytes, and its digest (XXH3, 128 bits, in hex).
     """
-    data = save(_unshared(tensors), metadata)
-    write_whole(path, data, durable=durable)
-    return len(data), xxhash.xxh3_128_hexdigest(data)
+    parts = encode_tensors(tensors, metadata)
+    digest = xxhash.xxh3_128()
+    for part in parts:
+        digest.update(part)
+    write_whole(path, parts, durable=durable)
+    return sum(len(part) for part in parts), digest.hexdigest()
 
 
 def read_tensor(path: Path, name: str) -> Tensor:
@@ -102,11 +112,12 @@ def stack_tensors(paths: Sequence[Path], names: Sequence[str]) -> dict[str, Tens
     """Return each named tensor of all files at once, with a leading axis over the files.
 
     Raises:
-        RunError: If a file is absent or damaged, or a tensor isn't there or has another shape than in the first.
+        RunError: If a file is absent or damaged, or a tensor isn't there or is of another shape or type than in
+            the first.
     """
     first = read_tensors(paths[0], names)
-    # The library's numpy reader takes a third of the time of its torch reader, but has no bfloat16.
-    framework = "pt" if any(t.dtype == torch.bfloat16 for t in first.values()) else "np"
+    # The library's numpy reader takes a third of the time of its torch reader, but numpy lacks some types.
+    framework = "np" if all(t.dtype in _IN_NUMPY for t in first.values()) else "pt"
     stacks = {
         name: torch.empty((len(paths), *tensor.shape), dtype=tensor.dtype) for name, tensor in first.items()
     }
@@ -116,8 +127,8 @@ def stack_tensors(paths: Sequence[Path], names: Sequence[str]) -> dict[str, Tens
             with safe_open(path, framework) as file:
                 for name, target in targets.items():
                     value = file.get_tensor(name)
-                    if value.shape != target.shape[1:]:
-                        raise RunError(f"{path}: {name!r} has another shape than at the first step")
+                    if value.shape != target.shape[1:] or value.dtype != target.dtype:
+                        raise RunError(f"{path}: {name!r} has another shape or type than at the first step")
                     target[row] = value
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} can't be read: {error}") from error
@@ -129,17 +140,3 @@ def _known(file: safe_open, name: str, known: list[str], path: Path) -> Tensor:
         raise RunError(f"{path} holds no tensor {name!r}; it holds {', '.join(known)}")
     tensor: Tensor = file.get_tensor(name)
     return tensor
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors that the format can hold: on the CPU, contiguous, and no two in the same memory."""
-    seen: set[int] = set()
-    result = {}
-    for name, tensor in tensors.items():
-        value = tensor.detach().cpu().contiguous()
-        pointer = value.untyped_storage().data_ptr()
-        if value.numel() and pointer in seen:
-            value = value.clone()
-        seen.add(pointer)
-        result[name] = value
-    return result
