@@ -10,13 +10,16 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loops import bare_epoch, notebook_epoch
 
 from cnnviz import TrainConfig, fit
 from cnnviz.data import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnviz.data.split import Data
 from cnnviz.models import build
 from cnnviz.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnnviz.data.split import Data
 
 BATCH = 64
 EVERY = 100

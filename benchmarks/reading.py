@@ -9,13 +9,16 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from thousand import record_every_step
 
 import cnnviz
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def median_ms(action: Callable[[], object], rounds: int = 7) -> float:

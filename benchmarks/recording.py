@@ -23,7 +23,7 @@ STEPS = 300
 
 def train(
     data: cnnviz.data.split.Data, recorder: cnnviz.Recorder | None, model, optimizer
-) -> tuple[float, list[float]]:  # noqa: ANN001
+) -> tuple[float, list[float]]:
     """Train for some steps; return the seconds they took, and the milliseconds of each call of `record`."""
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     order = order.repeat(4)[: STEPS * BATCH]

@@ -68,7 +68,9 @@ class Mosaic(Panel):
         if self.columns:
             return -(-count // self.columns), self.columns
         ideal = (1.5 * count * height / width) ** 0.5
-        candidates = range(max(1, min(count, round(ideal * 0.75))), max(1, min(count, round(ideal * 1.5))) + 1)
+        candidates = range(
+            max(1, min(count, round(ideal * 0.75))), max(1, min(count, round(ideal * 1.5))) + 1
+        )
         columns = min(candidates, key=lambda c: (-(-count // c) * c - count, abs(c - ideal)))
         return -(-count // columns), columns
 

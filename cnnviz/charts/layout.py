@@ -110,7 +110,7 @@ def mosaic_tiles(panel: Mosaic, dpi: float = 130) -> Tiles:
 def size(panel: Panel) -> Size:
     """Return the size of a still's panel on paper, with room for its title."""
     needed = _SIZES[type(panel)](panel)
-    lines = len(wrapped(panel.title, needed.width + needed.right - 0.1, TITLE_POINTS))
+    lines = len(wrapped(panel.title, needed.width + needed.right - 0.1, TITLE_POINTS)) if panel.title else 0
     return replace(needed, top=needed.top + (TITLE_POINTS * 1.25 / 72) * (lines - 1))
 
 

@@ -26,15 +26,16 @@ PANELS.bars = class Bars {
     const values = frame.data;
     const order = [...this.spec.labels.keys()];
     if (this.sorted) order.sort((a, b) => values[b] - values[a]);
-    let best = 0;
+    let best = -1; // none, where nothing is a number
     values.forEach((value, i) => {
-      if (value > values[best]) best = i;
+      if (Number.isFinite(value) && !(value <= values[best])) best = i;
     });
     const [low, high] = this.spec.limits;
     this.rows.forEach((row, place) => {
       const i = order[place];
       row.label.textContent = this.spec.labels[i];
-      row.fill.style.transform = `scaleX(${Math.min(1, Math.max(0, (values[i] - low) / (high - low)))})`;
+      const part = Math.min(1, Math.max(0, (values[i] - low) / (high - low)));
+      row.fill.style.transform = `scaleX(${Number.isFinite(part) ? part : 0})`;
       row.value.textContent = percentage(values[i]);
       row.note.textContent = i === this.spec.truth ? "true class" : "";
       row.root.classList.toggle("cv-best", i === best);
@@ -44,6 +45,12 @@ PANELS.bars = class Bars {
 
   describe(values, best, step) {
     const { labels, truth } = this.spec;
+    if (best < 0) {
+      this.answer.replaceChildren("predicts nothing: its output is not a number");
+      this.answer.classList.add("cv-wrong");
+      this.root.setAttribute("aria-label", `step ${step}: no prediction, the output is not a number`);
+      return;
+    }
     const verdict = truth === null ? "" : best === truth ? " · right" : ` · wrong: it is ${labels[truth]}`;
     this.answer.replaceChildren("predicts ", element("strong", "", {}, labels[best]), verdict);
     this.answer.classList.toggle("cv-wrong", truth !== null && best !== truth);

@@ -48,9 +48,8 @@ class FilmView {
     let rescaled = false;
     this.panels.forEach((panel, i) => {
       if (panel.include && chunk.panels[i]) {
-        const before = panel.scale.low + panel.scale.high + panel.scale.high;
-        panel.include(chunk.panels[i]);
-        rescaled ||= before !== panel.scale.low + panel.scale.high + panel.scale.high;
+        const changed = panel.include(chunk.panels[i]);
+        rescaled ||= changed;
       }
     });
     this.store.add(chunk);

@@ -74,23 +74,32 @@ function frameValue(frame, index) {
   return byte === NOT_A_NUMBER ? NaN : frame.low + (byte / 254) * (frame.high - frame.low);
 }
 
-/** A colour scale: 256 colours between two values, the same at every step. It only ever widens. */
+/** A colour scale: 256 colours between two values, the same at every step. It only ever widens, once it spans anything. */
 class ColourScale {
   constructor(spec, tables) {
     this.tables = tables;
     this.unit = spec.unit;
+    this.blank = spec.blank; // so far nothing but zeros was seen, and the limits are made up
     Object.assign(this, { low: spec.low, high: spec.high, kind: spec.kind });
     this.cache = new Map();
   }
 
   /** Widen to hold another scale; say whether anything changed. */
   include(other) {
+    if (this.blank) {
+      this.blank = false;
+      return this.set(other.low, other.high, other.kind);
+    }
     const signed = this.kind === "signed" || other.kind === "signed";
     let low = Math.min(this.low, other.low);
     let high = Math.max(this.high, other.high);
     if (signed) [low, high] = [-Math.max(-low, high), Math.max(-low, high)];
-    if (low === this.low && high === this.high) return false;
-    Object.assign(this, { low, high, kind: signed ? "signed" : this.kind });
+    return this.set(low, high, signed ? "signed" : this.kind);
+  }
+
+  set(low, high, kind) {
+    if (low === this.low && high === this.high && kind === this.kind) return false;
+    Object.assign(this, { low, high, kind });
     this.cache.clear();
     return true;
   }

@@ -1,12 +1,24 @@
 // A film of a run on a server: frames come coarse to fine, and grow while the training goes on.
 
 const POLL_MILLISECONDS = 1000;
+const REST_MILLISECONDS = 5000; // of a run that has ended, but may be resumed
+
+/** The server's answer; an error in its own words where it refuses, in ours where there is none. */
+async function ask(url, signal) {
+  let response;
+  try {
+    response = await fetch(url, { signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The dashboard's server doesn't answer. Start it again (cnnviz dashboard), then reload this page.");
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  throw new Error(body.error || `The server answered: ${response.status} ${response.statusText}`);
+}
 
 async function fetchJson(url, signal) {
-  const response = await fetch(url, { signal });
-  const body = await response.json();
-  if (!response.ok) throw new Error(body.error || response.statusText);
-  return body;
+  return (await ask(url, signal)).json();
 }
 
 /** Sends one film's frames to its view. */
@@ -21,9 +33,7 @@ class RemoteSource {
   }
 
   async chunk(address) {
-    const response = await fetch(address, { signal: this.abort.signal });
-    if (!response.ok) throw new Error((await response.json()).error);
-    return decodeChunk(await response.arrayBuffer());
+    return decodeChunk(await (await ask(address, this.abort.signal)).arrayBuffer());
   }
 
   exact(step) {
@@ -65,14 +75,14 @@ class RunPage {
     this.url = bar.dataset.run;
     this.films = new Map(); // element to what it shows
     this.abort = new AbortController();
+    window.addEventListener("popstate", () => this.goBack(), { signal: this.abort.signal });
     this.start();
   }
 
   async start() {
-    const wanted = new URLSearchParams(location.search).get("step");
+    const step = stepInAddress();
     try {
       const run = await fetchJson(this.url, this.abort.signal);
-      const step = wanted === null || !Number.isFinite(Number(wanted)) ? null : Number(wanted);
       this.timeline = new Timeline(this.bar, { steps: run.steps, curve: run.curve, step });
       this.timeline.subscribe(() => this.remember());
       this.observe();
@@ -104,10 +114,13 @@ class RunPage {
       const layout = await film.source.layout();
       if (this.films.get(node) !== film) return;
       film.view = new FilmView(node, layout, this.timeline, film.source);
-      film.count = layout.steps.length;
+      film.curves = curveNames(layout);
       await film.source.stream(layout.chunks, film.view);
+      film.count = layout.steps.length;
     } catch (error) {
-      if (error.name !== "AbortError" && this.films.get(node) === film) showError(node, error);
+      if (error.name === "AbortError" || this.films.get(node) !== film) return;
+      film.failed = true;
+      showError(node, error);
     }
   }
 
@@ -120,41 +133,62 @@ class RunPage {
 
   /** Keep the address true: what the controls say, and the step. */
   remember() {
+    const { pathname } = location;
     clearTimeout(this.remembering);
     this.remembering = setTimeout(() => {
+      if (location.pathname !== pathname) return; // a link was followed in the meantime
       const state = document.querySelector("[data-query]");
       const query = new URLSearchParams(state ? state.dataset.query : "");
       if (this.timeline.steps.length) query.set("step", this.timeline.step);
-      history.replaceState(history.state, "", `${location.pathname}?${query}`);
+      history.replaceState(history.state, "", query.size ? `${pathname}?${query}` : pathname);
     }, 120);
+  }
+
+  /** Go to the step that the address holds, after the browser went back or forth in its history. */
+  goBack() {
+    const step = stepInAddress();
+    if (step !== null) this.timeline?.seek(step);
   }
 
   poll(run) {
     this.bar.dataset.status = run.status;
-    if (run.status !== "running") return;
+    const wait = run.status === "running" ? POLL_MILLISECONDS : REST_MILLISECONDS;
     this.polling = setTimeout(async () => {
-      let now = run;
       try {
-        now = await fetchJson(this.url, this.abort.signal);
-        await this.grow(now);
+        const now = await fetchJson(this.url, this.abort.signal);
+        await this.grow(now, now.status !== run.status);
+        this.poll(now);
       } catch (error) {
-        if (error.name === "AbortError") return; // else the server may come back
+        if (error.name !== "AbortError") this.poll(run); // the server may come back
       }
-      this.poll(now);
-    }, POLL_MILLISECONDS);
+    }, wait);
   }
 
-  async grow(run) {
-    const grown = [...this.films].filter(([, film]) => film.view && film.count < run.steps.length);
-    await Promise.all(grown.map(([node, film]) => this.extend(node, film)));
+  /** Take in what is new in a run; `turned`, if it began or ended, when metrics come without a snapshot. */
+  async grow(run, turned) {
+    const count = run.steps.length;
+    const grown = turned || count > this.timeline.steps.length;
+    if (count && !this.timeline.steps.length) location.reload(); // the controls of an empty run offer nothing
+    const films = [...this.films];
+    if (grown) films.filter(([, film]) => film.failed).forEach(([node]) => this.reopen(node));
+    const behind = films.filter(([, film]) => !film.failed && (film.count < count || (turned && film.count >= 0)));
+    await Promise.all(behind.map(([node, film]) => this.extend(node, film)));
     this.timeline.extend(run.steps, run.curve);
+  }
+
+  reopen(node) {
+    this.drop(node);
+    return this.open(node);
   }
 
   /** Fetch the frames of the steps that are new; curves are drawn anew with them. */
   async extend(node, film) {
     const layout = await fetchJson(withQuery(film.url, { after: film.count }), film.source.abort.signal);
     if (this.films.get(node) !== film) return;
-    film.count = layout.steps.length;
+    if (curveNames(layout) !== film.curves) {
+      await this.reopen(node);
+      return;
+    }
     film.view.steps = layout.steps;
     layout.panels.forEach((spec, i) => {
       if (spec.framed || spec.kind !== "curves") return;
@@ -162,6 +196,7 @@ class RunPage {
     });
     film.view.layout();
     await film.source.stream(layout.chunks, film.view);
+    film.count = layout.steps.length;
   }
 
   close() {
@@ -171,6 +206,16 @@ class RunPage {
     [...this.films.keys()].forEach((node) => this.drop(node));
     this.timeline?.close();
   }
+}
+
+/** The step that the address holds; null if it holds none. */
+function stepInAddress() {
+  const text = new URLSearchParams(location.search).get("step");
+  return text && Number.isFinite(Number(text)) ? Number(text) : null;
+}
+
+function curveNames(layout) {
+  return layout.panels.flatMap((spec) => (spec.curves ?? []).map((curve) => curve.name)).join("\n");
 }
 
 function showError(node, error) {

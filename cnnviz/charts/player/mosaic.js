@@ -1,6 +1,7 @@
 // Mosaic: a grid of small pictures on one colour scale, painted on one canvas.
 
 const PANELS = {};
+const EXACT_AFTER_MILLISECONDS = 80;
 
 PANELS.mosaic = class Mosaic {
   constructor(spec, film) {
@@ -21,9 +22,11 @@ PANELS.mosaic = class Mosaic {
     this.canvas.addEventListener("pointerleave", () => this.leave());
   }
 
-  /** Widen the colour scale to what a chunk holds. */
+  /** Widen the colour scale to what a chunk holds; say whether that changed it. */
   include(panel) {
-    if (panel.scale && this.scale.include(panel.scale)) this.legend.draw();
+    const changed = Boolean(panel.scale) && this.scale.include(panel.scale);
+    if (changed) this.legend.draw();
+    return changed;
   }
 
   /** Choose cell size and columns for a width in CSS pixels; draw what never changes. */
@@ -147,6 +150,9 @@ PANELS.mosaic = class Mosaic {
       return;
     }
     say(frameValue(this.frame, offset), "≈ ");
+    // Asked only of what is looked at for a moment: a pointer that rests over a playing film asks for nothing.
+    await new Promise((resolve) => setTimeout(resolve, EXACT_AFTER_MILLISECONDS));
+    if (!this.pointed || this.step !== step) return;
     const exact = await this.film.exact(step);
     const same = this.pointed && this.pointed.index === index && this.pointed.px === px && this.pointed.py === py;
     if (exact && same && this.step === step) say(frameValue(exact.get(this.spec.index, step), offset), "");

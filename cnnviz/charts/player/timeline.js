@@ -13,6 +13,9 @@ class Timeline {
     this.resizing = new ResizeObserver(() => this.layout());
     this.resizing.observe(this.slider);
     this.unwatch = watchTheme(() => this.layout());
+    this.abort = new AbortController();
+    // The arrows work at once on a fresh page, where nothing has the focus.
+    document.addEventListener("keydown", (event) => this.pageKey(event), { signal: this.abort.signal });
   }
 
   build() {
@@ -37,6 +40,7 @@ class Timeline {
       "wheel",
       (event) => {
         event.preventDefault();
+        this.stop();
         this.move(this.index + Math.sign(event.deltaY || event.deltaX));
       },
       { passive: false },
@@ -78,6 +82,7 @@ class Timeline {
   }
 
   move(index) {
+    if (!this.steps.length) return;
     const bounded = Math.max(0, Math.min(this.steps.length - 1, index));
     if (bounded === this.index) return;
     this.index = bounded;
@@ -90,8 +95,12 @@ class Timeline {
     const { slider, steps, index } = this;
     if (!steps.length) {
       this.readout.textContent = "no steps yet";
+      slider.setAttribute("aria-disabled", "true");
+      slider.setAttribute("aria-valuenow", "0");
+      slider.setAttribute("aria-valuetext", "no steps yet");
       return;
     }
+    slider.removeAttribute("aria-disabled");
     slider.setAttribute("aria-valuemin", steps[0]);
     slider.setAttribute("aria-valuemax", steps.at(-1));
     slider.setAttribute("aria-valuenow", this.step);
@@ -191,6 +200,12 @@ class Timeline {
     }
   }
 
+  /** Left and right only: up and down scroll the page. */
+  pageKey(event) {
+    const sideways = event.key === "ArrowLeft" || event.key === "ArrowRight";
+    if (sideways && event.target === document.body) this.key(event);
+  }
+
   /** Play to the end: every step if there are few, at most about twelve seconds if there are many. */
   play() {
     if (this.steps.length < 2) return;
@@ -218,6 +233,7 @@ class Timeline {
 
   close() {
     this.stop();
+    this.abort.abort();
     this.unwatch();
     this.resizing.disconnect();
     this.listeners.clear();

@@ -102,7 +102,8 @@ def _draw(chart: Chart) -> tuple[Figure, list[Live], Text]:
     places, width, height = layout.place(panels)
     width = min(max(width, layout.text_width(chart.title, 14), 3.0), layout.PAPER_WIDTH) + _MARGIN
     title = layout.wrapped(chart.title, width - 2 * _MARGIN, 14)
-    header = _HEADER + 0.24 * (len(title) - 1)
+    # Without a step there is no second line.
+    header = _HEADER + 0.24 * (len(title) - 1 - (chart.step is None))
     height += header
     drawn = StyledFigure(figsize=(width, height))
     x = _MARGIN / width
