@@ -25,7 +25,7 @@ class Probe:
 
     Activations are those of the last forward pass inside the context; where a layer runs several times in one
     pass, of its last time. Gradients are taken on the tensors, not the modules, because module backward hooks
-    break with in-place activations.
+    break with in-place activations; they belong to the activations that are kept.
 
     Attributes:
         activations: Layer name to output, still attached to the graph.
@@ -70,19 +70,22 @@ class Probe:
             )
         return self.activations[layer]
 
-    def run(self, images: Tensor, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def run(
+        self, images: Tensor, state: Mapping[str, Tensor] | None = None, *, whole: bool = False
+    ) -> dict[str, Tensor]:
         """Pass `images` through the network only as far as the last watched layer that runs, and return all.
 
         Args:
             images: What the network takes, usually (b, c, h, w).
             state: Parameters and buffers to use in place of the network's own; those not named stay.
+            whole: Pass through all of the network: for one whose values decide which layers run how often.
 
         Returns:
             Layer name to activation.
         """
         self.activations.clear()
         self._times = dict.fromkeys(self._watched, 0)
-        self._stopping = self._needed is not None
+        self._stopping = self._needed is not None and not whole
         try:
             functional_call(self.model, dict(state or {}), (images,))
             self._needed = self._times
@@ -97,15 +100,19 @@ class Probe:
             if not isinstance(output, torch.Tensor):
                 raise LayerError(f"layer {name!r} puts out {type(output).__name__}, not one tensor")
             self.activations[name] = output
+            time = self._times[name] = self._times.get(name, 0) + 1
             if output.requires_grad:
-                output.register_hook(lambda gradient: self.gradients.__setitem__(name, gradient))
-            self._times[name] = self._times.get(name, 0) + 1
+                output.register_hook(lambda gradient: self._keep(name, time, gradient))
             if self._stopping and self._times == self._needed:
                 raise _Enough
             # What follows may work in place (F.relu(inplace=True), +=) and would overwrite what was captured.
             return output.clone()
 
         return hook
+
+    def _keep(self, name: str, time: int, gradient: Tensor) -> None:
+        if time == self._times[name]:  # of the last time, as the activation is; earlier times come back later
+            self.gradients[name] = gradient
 
 
 def layers_in_order(model: nn.Module, images: Tensor) -> list[tuple[str, str, tuple[int, ...]]]:

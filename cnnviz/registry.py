@@ -117,7 +117,7 @@ def _import_attribute(path: str, kind: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, TypeError) as error:
         raise UnknownNameError(f"the {kind} {path!r} can't be imported: {error}") from error
     if not hasattr(module, attribute):
         raise UnknownNameError(f"the {kind} {path!r} isn't there: {module_name} has no {attribute!r}")

@@ -15,16 +15,18 @@ from cnnviz.recording.samples import Sample
 if TYPE_CHECKING:
     from os import PathLike
 
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
 
     from cnnviz.recording.run import Run
+    from cnnviz.types import Images
 
-    ImageSource = int | Sample | Tensor | np.ndarray[Any, Any] | Image | str | PathLike[str]
+    ImageSource = int | np.integer[Any] | Sample | Tensor | NDArray[Any] | Image | str | PathLike[str]
     """A sample's number, a sample, an array, a PIL image or a file."""
 
 
-def as_image(run: Run, source: ImageSource) -> Tensor:
+def as_image(run: Run, source: ImageSource) -> Images:
     """Return `source` as a batch of one image (1, c, h, w), float32, fitted to the network of `run`.
 
     Bytes are divided by 255. Pictures and files are made gray or colour and resized, as the network needs it.
@@ -37,19 +39,14 @@ def as_image(run: Run, source: ImageSource) -> Tensor:
     Raises:
         ImageError: If it can't be read, or doesn't fit the network.
     """
-    if isinstance(source, int):
-        return run.samples[source].image[None]
+    if isinstance(source, (int, np.integer)):
+        return run.samples[int(source)].image[None]
     if isinstance(source, Sample):
         source = source.image
     shape = input_shape(run)
     if not isinstance(source, (torch.Tensor, np.ndarray)):
         source = _picture_array(source, shape)
-    image = torch.as_tensor(source)
-    image = image / 255 if image.dtype == torch.uint8 else image.float()
-    while image.ndim < 4:
-        image = image[None]
-    if image.ndim != 4 or len(image) != 1:
-        raise ImageError(f"one image is (h, w) or (c, h, w), not {tuple(np.shape(source))}")
+    image = _batch_of_one(source)
     if shape is None:
         return image
     if image.shape[1] != shape[0]:
@@ -70,19 +67,36 @@ def input_shape(run: Run) -> tuple[int, int, int] | None:
     return None
 
 
-def _picture_array(
-    source: Image | str | PathLike[str], shape: tuple[int, int, int] | None
-) -> np.ndarray[Any, Any]:
+def _batch_of_one(source: Tensor | NDArray[Any]) -> Images:
+    """Return an array (h, w), (c, h, w) or (1, c, h, w) as (1, c, h, w), float32; bytes are divided by 255."""
+    try:
+        image = torch.as_tensor(source.copy() if isinstance(source, np.ndarray) else source)
+    except TypeError as error:
+        raise ImageError(f"an array of {source.dtype} is no image: {error}") from error
+    image = image / 255 if image.dtype == torch.uint8 else image.float()
+    if not 2 <= image.ndim <= 4 or not image.numel() or (image.ndim == 4 and len(image) != 1):
+        raise ImageError(f"one image is (h, w) or (c, h, w), not {tuple(image.shape)}")
+    return image.reshape((1,) * (4 - image.ndim) + tuple(image.shape))
+
+
+def _picture_array(source: Image | str | PathLike[str], shape: tuple[int, int, int] | None) -> NDArray[Any]:
     """Return a PIL image or file as uint8 (c, h, w), with the network's number of channels and size."""
     from PIL import Image as PillowImage
-    from PIL import UnidentifiedImageError
 
     try:
-        picture = source if isinstance(source, PillowImage.Image) else PillowImage.open(Path(source))
-        picture = picture.convert("L" if shape is not None and shape[0] == 1 else "RGB")
-        if shape is not None:
-            picture = picture.resize((shape[2], shape[1]), PillowImage.Resampling.BILINEAR)
-    except (OSError, UnidentifiedImageError, TypeError, PillowImage.DecompressionBombError) as error:
+        if isinstance(source, PillowImage.Image):
+            pixels = _pixels(source, shape)
+        else:
+            with PillowImage.open(Path(source)) as picture:
+                pixels = _pixels(picture, shape)
+    # Damaged files make Pillow raise SyntaxError and ValueError, too.
+    except (OSError, SyntaxError, ValueError, TypeError, PillowImage.DecompressionBombError) as error:
         raise ImageError(f"the image {source!r} can't be read: {error}") from error
-    pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _pixels(picture: Image, shape: tuple[int, int, int] | None) -> NDArray[Any]:
+    from PIL.Image import Resampling
+
+    picture = picture.convert("L" if shape is not None and shape[0] == 1 else "RGB")
+    return np.asarray(picture if shape is None else picture.resize((shape[2], shape[1]), Resampling.BILINEAR))

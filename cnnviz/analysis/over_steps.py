@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import functional_call, vmap
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from cnnviz.errors import LayerError, StepError
 from cnnviz.probe import Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
     from cnnviz.recording.run import Run
+    from cnnviz.types import Images
 
     StateFunction = Callable[[dict[str, Tensor]], Tensor]
 
@@ -25,10 +29,11 @@ _CHUNK_BYTES = 64 * 2**20
 _LARGEST_CHUNK = 100
 
 
-def activations_over_steps(run: Run, images: Tensor, layer: str) -> Tensor:
+def activations_over_steps(run: Run, images: Images, layer: str) -> Tensor:
     """Return the activations of `layer` at every snapshot, (T, b, ...), in eval mode and without gradients.
 
-    Only the tensors that the layer depends on are read, and the network is run no further than the layer.
+    Only the tensors that are used up to the layer are read, and the network is run no further than the layer;
+    but all of it where values decide what runs.
 
     Args:
         run: The run, or a slice of one.
@@ -36,24 +41,34 @@ def activations_over_steps(run: Run, images: Tensor, layer: str) -> Tensor:
         layer: The name of a layer.
 
     Raises:
-        LayerError: If the network has no such layer.
+        LayerError: If the network has no such layer, or it doesn't run.
         ModelError: If the network can't be rebuilt.
     """
     model = _first_model(run)
-    with Probe(model, [layer]) as probe:
-        names = _tensors_behind(model, lambda: probe.run(images)[layer])
-        return _over_steps(run, names, lambda state: probe.run(images, state)[layer])
+    tensors = _tensors(model)
+    with _quietly(), Probe(model, [layer]) as probe:
+        probe.run(images)  # a whole pass, so that the probe knows where it may stop
+        with _Used(tensors) as used:
+            probe.run(images)
+        try:
+            return _vectorized(run, sorted(used.names), lambda state: probe.run(images, state)[layer])
+        except RuntimeError:  # in-place buffers or data-dependent control flow: the plain loop does the same
+            return _looped(run, list(tensors), lambda state: probe.run(images, state, whole=True)[layer])
 
 
-def logits_over_steps(run: Run, images: Tensor) -> Tensor:
+def logits_over_steps(run: Run, images: Images) -> Tensor:
     """Return what the network puts out at every snapshot, (T, b, classes), in eval mode and without gradients.
 
     Raises:
         ModelError: If the network can't be rebuilt.
     """
     model = _first_model(run)
-    names = list(model.state_dict())
-    return _over_steps(run, names, lambda state: functional_call(model, state, (images,)))
+    names = list(_tensors(model))
+    with _quietly():
+        try:
+            return _vectorized(run, names, lambda state: functional_call(model, state, (images,)))
+        except RuntimeError:
+            return _looped(run, names, lambda state: functional_call(model, state, (images,)))
 
 
 def _first_model(run: Run) -> nn.Module:
@@ -62,74 +77,69 @@ def _first_model(run: Run) -> nn.Module:
     return run.load(run.first)
 
 
-def _over_steps(run: Run, names: list[str], function: StateFunction) -> Tensor:
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers that snapshots hold, each once, though tied ones have several names."""
+    stored = model.state_dict()
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: tensor for name, tensor in named if name in stored}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Compute without gradients, the same every time, and leave the random state as it was."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # vmap has no rule for fused attention, and warns
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _vectorized(run: Run, names: list[str], function: StateFunction) -> Tensor:
     if not names:  # before the first weights every step shows the same
-        with torch.no_grad():
-            single = function({})
+        single = function({})
         return single.expand(len(run), *single.shape).clone()
-    chunk = _chunk_length(run, names)
-    parts = []
-    vectorized = True
-    with torch.no_grad():
-        for start in range(0, len(run), chunk):
-            states = run[start : start + chunk].stacked(names)
-            if vectorized:
-                try:
-                    parts.append(vmap(function)(states))
-                    continue
-                except RuntimeError:
-                    vectorized = (
-                        False  # in-place buffers or data-dependent control flow: the plain loop does the same
-                    )
-            parts.append(_loop(function, states))
-    return torch.cat(parts)
+    return torch.cat([vmap(function)(states) for states in _chunks(run, names)])
 
 
-def _loop(function: StateFunction, states: dict[str, Tensor]) -> Tensor:
-    count = len(next(iter(states.values())))
-    return torch.stack([function({name: tensor[i] for name, tensor in states.items()}) for i in range(count)])
+def _looped(run: Run, names: list[str], function: StateFunction) -> Tensor:
+    if not names:
+        return torch.stack([function({})] * len(run))
+    return torch.stack(
+        [
+            function({name: tensor[i] for name, tensor in states.items()})
+            for states in _chunks(run, names)
+            for i in range(len(states[names[0]]))
+        ]
+    )
 
 
-def _chunk_length(run: Run, names: list[str]) -> int:
+def _chunks(run: Run, names: list[str]) -> Iterator[dict[str, Tensor]]:
     state = run.first.state
     stored = sum(state[name].numel() for name in names)
     computed = sum(math.prod(shape) for shape in run.shapes.values())
-    return max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // (4 * (stored + computed) or 1)))
+    length = max(1, min(_LARGEST_CHUNK, _CHUNK_BYTES // (4 * (stored + computed) or 1)))
+    for start in range(0, len(run), length):
+        yield run[start : start + length].stacked(names)
 
 
-def _tensors_behind(model: nn.Module, compute: Callable[[], Tensor]) -> list[str]:
-    """Return the names of the parameters and buffers that `compute` depends on, as the autograd graph tells.
+class _Used(TorchFunctionMode):
+    """A context manager that notes which tensors any operation reads: also those that no gradient tells of."""
 
-    Buffers have no gradients, so all of them count; they are small.
-    """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    required = {name: parameter.requires_grad for name, parameter in parameters.items()}
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    try:
-        output = compute()
-    finally:
-        leaves = {id(parameter): name for name, parameter in parameters.items()}
-    used = {leaves[id(leaf)] for leaf in _graph_leaves(output) if id(leaf) in leaves}
-    shared = {name for name, parameter in parameters.items() if any(parameter is parameters[n] for n in used)}
-    for name, parameter in parameters.items():
-        parameter.requires_grad_(required[name])
-    buffers = {name for name in model.state_dict() if name not in parameters}
-    return sorted(used | shared | buffers)
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self._owners = {id(tensor): name for name, tensor in tensors.items()}
 
-
-def _graph_leaves(output: Tensor) -> list[Tensor]:
-    found, seen, waiting = [], set(), [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None:
-            found.append(leaf)
-        waiting.extend(parent for parent, _ in node.next_functions)
-    return found
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        for tensor in tree_leaves((args, kwargs)):
+            if id(tensor) in self._owners:
+                self.names.add(self._owners[id(tensor)])
+        return function(*args, **(kwargs or {}))
 
 
 def require_layer(run: Run, layer: str, allowed: dict[str, str], wanted: str) -> None:

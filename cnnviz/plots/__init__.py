@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Plot:
+    if name.startswith("__"):  # what tools ask every module for; answered without importing torch
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cnnviz.plots.plot import PLOTS
 
-    if name.startswith("_") or name not in PLOTS:
+    if name not in PLOTS:
         raise AttributeError(f"cnnviz has no plot {name!r}; it has {', '.join(PLOTS.names())}")
     return PLOTS.get(name)
 

@@ -63,7 +63,7 @@ def picture_pixels(image: Tensor) -> NDArray[np.float32]:
 
     Values outside [0, 1], as of normalised images, are stretched so that all of them show.
     """
-    pixels = image.detach().float().numpy()
+    pixels: NDArray[np.float32] = image.detach().float().numpy()
     low, high = float(pixels.min(initial=0.0)), float(pixels.max(initial=1.0))
     pixels = (pixels - low) / (high - low)
     return np.moveaxis(pixels, 0, 2) if len(pixels) == 3 else pixels.mean(0, dtype=np.float32)

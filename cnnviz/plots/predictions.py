@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cnnviz.analysis.images import as_image
 from cnnviz.analysis.over_steps import logits_over_steps
 from cnnviz.charts.chart import Bars, Film
@@ -36,5 +38,5 @@ def probabilities(run: Run, *, image: ImageSource = 0) -> Film:
 
 
 def _truth(run: Run, image: ImageSource, count: int) -> int | None:
-    sample = run.samples[image] if isinstance(image, int) else image
+    sample = run.samples[int(image)] if isinstance(image, (int, np.integer)) else image
     return sample.label if isinstance(sample, Sample) and 0 <= sample.label < count else None

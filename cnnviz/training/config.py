@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnviz.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+_COUNTS = ("epochs", "batch_size", "every", "seed", "samples", "image_size")
+_NAMES = ("model", "data", "optimizer", "device")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 
@@ -53,6 +53,7 @@ class TrainConfig:
     samples: int = 100
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name in ("epochs", "batch_size", "every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name in ("lr", "weight_decay"):
@@ -63,6 +64,18 @@ class TrainConfig:
         _require(self.samples >= 0, "samples", self.samples, "0 or more")
         _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
         _require(self.optimizer in OPTIMIZERS, "optimizer", self.optimizer, f"one of {', '.join(OPTIMIZERS)}")
+
+    def _check_types(self) -> None:
+        for names, kind, wanted in (
+            (_COUNTS, int, "a whole number"),
+            (("lr", "momentum", "weight_decay"), (int, float), "a number"),
+            (_NAMES, str, "a name"),
+            (("model_arguments",), Mapping, "a mapping of names to values"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                absent = name == "image_size" and value is None
+                _require(absent or isinstance(value, kind), name, repr(value), wanted)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON can hold them."""

@@ -25,7 +25,7 @@ class Score(NamedTuple):
 
 
 def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.device) -> Score:
-    """Return how `model` does on `split`, in eval mode; its mode is put back afterwards.
+    """Return how `model` does on `split`, in eval mode; the mode of each module is put back afterwards.
 
     Args:
         model: The network, on `device`.
@@ -39,7 +39,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.d
         torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32) for _ in range(2)
     )
     wrong, loss = wrong.to(device), loss.to(device)
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
@@ -48,5 +48,6 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.d
                 wrong += (logits.argmax(1) != labels).sum()
                 loss += functional.cross_entropy(logits, labels, reduction="sum")
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
     return Score(loss.item() / len(split), wrong.item() / len(split))

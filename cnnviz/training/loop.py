@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from cnnviz.data import load
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, RunError
 from cnnviz.models import MODELS, build
 from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
 from cnnviz.recording.manifest import Description
@@ -72,16 +72,18 @@ def fit(
     if checkpoint is not None:
         training.restore(*checkpoint)
     schedule = every(config.every, per_epoch=training.steps_per_epoch)
-    recorder = Recorder(
-        path,
-        model,
-        snapshots=schedule,
-        samples=data.validation.head(config.samples),
-        description=describe(config, data),
-        resume=resume,
-    )
-    with recorder, Interrupt() as interrupt:
-        training.go(recorder, schedule, interrupt, progress or (lambda _: None))
+    # Ctrl-C is caught before the run is begun, so that none is ever left half made.
+    with Interrupt() as interrupt:
+        recorder = Recorder(
+            path,
+            model,
+            snapshots=schedule,
+            samples=data.validation.head(config.samples),
+            description=describe(config, data),
+            resume=resume,
+        )
+        with recorder:
+            training.go(recorder, schedule, interrupt, progress or (lambda _: None))
     return Run(path)
 
 
@@ -103,7 +105,7 @@ def make_model(config: TrainConfig, data: Data) -> nn.Module:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = model(torch.zeros(1, *data.shape))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         raise ModelError(
             f"the model {config.model!r} can't take images of shape {data.shape}: {error}; "
             "larger ones may do: --image-size 64"
@@ -118,7 +120,7 @@ def make_model(config: TrainConfig, data: Data) -> nn.Module:
 
 
 def describe(config: TrainConfig, data: Data) -> Description:
-    """Return what a run remembers of its training; a user's own class is not named, as no run may import it."""
+    """Return what a run remembers of its training; a user's own class stands in the options only, for people."""
     arguments = {"channels": data.channels, "classes": len(data.classes), "image_size": max(data.shape[1:])}
     known = ":" not in config.model and config.model in MODELS
     return Description(
@@ -181,7 +183,21 @@ class _Training:
         recorder.close()
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Go back to a checkpoint."""
+        """Go back to a checkpoint.
+
+        Raises:
+            RunError: If it is of another network or optimizer, or damaged.
+        """
+        try:
+            self._restore(tensors, facts)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise RunError(
+                f"the checkpoint is damaged, or of a training with other options: {error}"
+            ) from error
+
+    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        if facts["optimizer"] != self._config.optimizer:
+            raise ValueError(f"it was made by {facts['optimizer']}, not by {self._config.optimizer}")
         weights = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
         self._model.load_state_dict(weights)
         restore_optimizer(self._optimizer, tensors)
@@ -262,6 +278,7 @@ class _Training:
             "tally": self._tally.to_json(),
             "seconds": self._seconds(),
             "validation_error": self._validation_error,
+            "optimizer": self._config.optimizer,
         }
         write_checkpoint(recorder.path, tensors, facts)
         self._last_checkpoint = time.perf_counter()

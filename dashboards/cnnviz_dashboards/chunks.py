@@ -32,9 +32,13 @@ class Chunk:
         Raises:
             ValueError: If it is none.
         """
-        start, stop, stride = (int(part) for part in text.split(":"))
+        problem = f"{text!r} is no chunk, as 0:64:2 is"
+        try:
+            start, stop, stride = (int(part) for part in text.split(":"))
+        except ValueError as error:
+            raise ValueError(problem) from error
         if not 0 <= start < stop or stride < 1:
-            raise ValueError(f"{text!r} is no chunk")
+            raise ValueError(problem)
         return cls(start, stop, stride)
 
 

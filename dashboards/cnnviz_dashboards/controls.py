@@ -39,8 +39,13 @@ def component(control: Control, run: Run, chosen: Mapping[str, str]) -> Componen
         searchable=len(choices) > 12,
         w=230,
         size="sm",
-        display="block" if len(choices) > 1 else "none",
+        display=display(choices),
     )
+
+
+def display(choices: Sequence[Choice]) -> str:
+    """Return the display style of a select: there is nothing to choose from one choice."""
+    return "block" if len(choices) > 1 else "none"
 
 
 def options(choices: Sequence[Choice]) -> list[dict[str, str]]:

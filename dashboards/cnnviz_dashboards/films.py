@@ -13,7 +13,7 @@ import cnnviz
 from cnnviz.charts.chart import Chart, Film, Mosaic
 from cnnviz.charts.pooling import pooled
 from cnnviz.charts.to_player import finite_or_none, frames, layout
-from cnnviz.errors import ConfigError
+from cnnviz.errors import ConfigError, LayerError, StepError
 from cnnviz.plots.plot import PLOTS, Plot
 from cnnviz_dashboards.chunks import Chunk, plan
 
@@ -60,9 +60,9 @@ class FilmRequest:
 
     def key(self, chunk: Chunk) -> str:
         """Return what names the frames of `chunk` for ever: snapshots never change."""
-        text = repr(
-            (cnnviz.__version__, self.plot.name, sorted(self.chosen.items()), self.run[chunk.slice].digests)
-        )
+        # The recording's id stands for what travels with the snapshots: samples, classes, arguments of the network.
+        made_of = (cnnviz.__version__, self.run.manifest.id, self.run[chunk.slice].digests)
+        text = repr((*made_of, self.plot.name, sorted(self.chosen.items())))
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -73,12 +73,23 @@ def film_layout(request: FilmRequest, after: int) -> dict[str, Any]:
     """
     run = request.run[:]
     count = len(run)
-    preview = request.draw(run[:: max(1, (count - 1) // 2)])
+    preview = _preview(request, run)
     described = layout(preview) | {"steps": run.steps.tolist(), "timed": True, "chunks": []}
     if isinstance(preview, Film):
         chunks = plan(count, _frame_bytes(preview), after)
         described["chunks"] = [request.address("frames", chunk=str(c), key=request.key(c)) for c in chunks]
     return described
+
+
+def _preview(request: FilmRequest, run: Run) -> Film | Chart:
+    try:
+        return request.draw(run[:: max(1, (len(run) - 1) // 2)])
+    except (LayerError, StepError) as error:
+        if len(run):
+            raise
+        raise StepError(
+            f"{run.name} holds no snapshots yet; they appear here once it has taken one"
+        ) from error
 
 
 def film_frames(request: FilmRequest, chunk: Chunk) -> bytes:

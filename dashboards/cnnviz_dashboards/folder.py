@@ -23,7 +23,7 @@ class RunFolder:
 
     def paths(self) -> list[Path]:
         """Return the folders of the runs, also of those that can't be opened, by name."""
-        return run_paths(self.root)
+        return [path for path in run_paths(self.root) if self._is_inside(path)]
 
     def open(self, name: str) -> Run:
         """Return the run called `name`; the same object as before, unless another run took its name.
@@ -34,7 +34,7 @@ class RunFolder:
         if name in ("", ".", "..") or Path(name).name != name:
             raise RunError(f"there is no run {name!r} here")
         path = self.root / name
-        if not path.is_dir() or path.resolve().parent != self.root.resolve():
+        if not self._is_inside(path):
             raise RunError(f"there is no run {name!r} here; the start page lists those that there are")
         fresh = open_run(path)
         with self._lock:
@@ -42,3 +42,10 @@ class RunFolder:
             if known is None or known.manifest.id != fresh.manifest.id:
                 self._open[name] = known = fresh
             return known
+
+    def _is_inside(self, path: Path) -> bool:
+        """Say whether `path` is a folder directly under the root, also where it is a link."""
+        try:
+            return path.is_dir() and path.resolve().parent == self.root.resolve()
+        except (OSError, ValueError):  # a name that no file can have
+            return False

@@ -57,6 +57,7 @@ def add_router(app: Dash, runs: RunFolder) -> None:
         Output("state", "data-query"),
         Output({"kind": SELECT, "name": ALL}, "data"),
         Output({"kind": SELECT, "name": ALL}, "value"),
+        Output({"kind": SELECT, "name": ALL}, "display"),
         Input({"kind": SELECT, "name": ALL}, "value"),
         Input({"kind": STRIP, "name": ALL}, "value"),
         State({"kind": SELECT, "name": ALL}, "id"),
@@ -92,13 +93,14 @@ def add_router(app: Dash, runs: RunFolder) -> None:
 
 def show(runs: RunFolder, place: Place, wanted: dict[str, str]) -> tuple[Any, Any, str | None, str]:
     """Return what is on the page at `place`: its content, the navigation, the timeline's run, the footer's class."""
+    # No navigation is an empty list: of what None replaces Dash keeps the paths, and stumbles over them.
     if place.run is None or place.page is None:
-        return runs_page.layout(runs), None, None, "cd-hidden"
+        return runs_page.layout(runs), [], None, "cd-hidden"
     try:
         run = runs.open(place.run)
         content = RUN_PAGES[place.page].layout(run, wanted)
     except CnnvizError as error:
-        return missing(place.run, error), None, None, "cd-hidden"
+        return missing(place.run, error), [], None, "cd-hidden"
     return content, navigation(run.name, place.page), f"/api/run/{quote(run.name, safe='')}", ""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flask import Response, jsonify, request
+from werkzeug.exceptions import InternalServerError
 
 from cnnviz.charts.to_player import script, style
 from cnnviz.errors import CnnvizError, ConfigError, RunError
@@ -31,6 +32,7 @@ _ASK_AGAIN = "private, no-cache"
 def add_routes(server: Flask, runs: RunFolder) -> None:
     """Add the routes to `server`."""
     _add_player(server)
+    _add_errors(server)
 
     @server.get("/api/run/<name>")
     def state(name: str) -> Response:
@@ -46,7 +48,7 @@ def add_routes(server: Flask, runs: RunFolder) -> None:
         try:
             chunk = Chunk.parse(request.args.get("chunk", ""))
         except ValueError as error:
-            raise ConfigError(f"chunk: {error}") from error
+            raise ConfigError(str(error)) from error
         if chunk.stop > len(wanted.run):
             raise RunError(f"{name} has only {len(wanted.run)} snapshots")
         key = wanted.key(chunk)
@@ -63,9 +65,19 @@ def add_routes(server: Flask, runs: RunFolder) -> None:
         run = runs.open(name)
         return _by_key(run.manifest.id, lambda: sample_strip(run), _ASK_AGAIN, "image/png")
 
+
+def _add_errors(server: Flask) -> None:
     @server.errorhandler(CnnvizError)
     def refused(error: CnnvizError) -> tuple[Response, int]:
         return jsonify(error=str(error)), 400 if isinstance(error, ConfigError) else 404
+
+    @server.get("/api/<path:rest>")
+    def unknown(rest: str) -> Response:
+        raise RunError(f"there is nothing at /api/{rest}")
+
+    @server.errorhandler(InternalServerError)
+    def broken(_: InternalServerError) -> tuple[Response, int]:
+        return jsonify(error="this can't be computed; the terminal of the dashboard says why"), 500
 
 
 def _add_player(server: Flask) -> None:
@@ -85,7 +97,7 @@ def sample_strip(run: Run) -> bytes:
     size = THUMBNAIL
     strip = Image.new("RGB", (size * max(1, len(run.samples)), size))
     for number, sample in enumerate(run.samples):
-        pixels = sample.image.numpy()
+        pixels = np.nan_to_num(sample.image.numpy(), nan=0.0, posinf=1.0, neginf=0.0)
         low, high = float(pixels.min(initial=0.0)), float(pixels.max(initial=1.0))
         levels = np.rint((pixels - low) / (high - low) * 255).astype(np.uint8)
         picture = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 import webbrowser
 from typing import TYPE_CHECKING, Any
@@ -44,15 +46,19 @@ def serve(root: str | PathLike[str], *, host: str, port: int, strict_port: bool,
 
 
 def _listen(application: Any, host: str, port: int, tries: int) -> tuple[Any, int]:
+    problem: Exception = ValueError("ports go from 0 to 65535")
     for candidate in range(port, min(port + tries, 65536)):
         try:
-            server = waitress.create_server(
-                application, host=host, port=candidate, threads=_THREADS, ident=None
-            )
-        except (OSError, ValueError) as error:
+            # Bound here, because waitress leaves what it could not bind open.
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            bound = socket.create_server((host, candidate), family=family)
+        except (OSError, OverflowError) as error:
             problem = error
+            if getattr(error, "errno", None) not in (errno.EADDRINUSE, errno.EACCES):
+                break  # another port would not help
             continue
-        return server, candidate
+        server = waitress.create_server(application, sockets=[bound], threads=_THREADS, ident=None)
+        return server, bound.getsockname()[1]
     raise ConfigError(
         f"the dashboard can't listen at {host}, port {port}: {problem}; name another with --port"
     )

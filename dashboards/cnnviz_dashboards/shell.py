@@ -59,12 +59,11 @@ def shell() -> Component:
 
 def navigation(run: str, current: str) -> Component:
     """Return the links to a run's pages."""
+    here = attribute("aria-current", "page")
     links = [
-        dcc.Link(
-            page.title,
-            href=f"/run/{quote(run, safe='')}/{page.key}",
-            className="cd-tab cd-tab-current" if page.key == current else "cd-tab",
-        )
+        html.Span(page.title, className="cd-tab cd-tab-current", **here)
+        if page.key == current
+        else dcc.Link(page.title, href=f"/run/{quote(run, safe='')}/{page.key}", className="cd-tab")
         for page in RUN_PAGES.values()
     ]
     return html.Nav(

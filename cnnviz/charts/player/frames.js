@@ -142,7 +142,7 @@ function fromBase64(text) {
 /** A number for people: four significant digits, no more. */
 function readable(value) {
   if (!Number.isFinite(value)) return "not a number";
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);
+  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(3);
   return String(Number(value.toPrecision(4)));
 }
 

@@ -1,7 +1,7 @@
 // A film of a run on a server: frames come coarse to fine, and grow while the training goes on.
 
 const POLL_MILLISECONDS = 1000;
-const REST_MILLISECONDS = 5000; // of a run that has ended, but may be resumed
+const REST_MILLISECONDS = 3000; // of a run that has ended, but may be resumed
 
 /** The server's answer; an error in its own words where it refuses, in ours where there is none. */
 async function ask(url, signal) {

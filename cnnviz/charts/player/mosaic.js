@@ -128,6 +128,15 @@ PANELS.mosaic = class Mosaic {
     this.tooltip.hidden = true;
   }
 
+  /** Put the tooltip beside the pointer, to its left where the window ends on the right. */
+  placeTooltip() {
+    const { x, y } = this.pointed;
+    const room = document.documentElement.clientWidth - this.body.getBoundingClientRect().left;
+    const width = this.tooltip.offsetWidth;
+    const left = x + 14 + width > room ? x - 14 - width : x + 14;
+    this.tooltip.style.transform = `translate(${left}px, ${y + 14}px)`;
+  }
+
   /** Say what is under the pointer: at once as the frame has it, exactly as soon as the film's source tells. */
   async explain() {
     const { index, px, py } = this.pointed;
@@ -142,8 +151,8 @@ PANELS.mosaic = class Mosaic {
         element("br"),
         where,
       );
-      this.tooltip.style.transform = `translate(${this.pointed.x + 14}px, ${this.pointed.y + 14}px)`;
       this.tooltip.hidden = false;
+      this.placeTooltip();
     };
     if (!this.frame.bytes) {
       say(frameValue(this.frame, offset), "");

@@ -11,7 +11,7 @@ from dash import html
 
 from cnnviz.plots.plot import PLOTS, Control
 from cnnviz_dashboards.attributes import attribute
-from cnnviz_dashboards.controls import component, options
+from cnnviz_dashboards.controls import component, display, options
 from cnnviz_dashboards.films import FilmRequest
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ class Choice(NamedTuple):
         query: Its state as the address holds it.
         options: What each select offers now.
         values: What each select is set to.
+        displays: How each select is displayed, if at all.
     """
 
     films: list[str]
     query: str
     options: list[list[dict[str, str]]]
     values: list[str | None]
+    displays: list[str]
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ class PlotPage:
         """
         chosen = self.settle(run, values)
         by_name = {control.name: control for control in self.controls}
+        choices = [by_name[name].choices(run, chosen) for name in selects]
         return Choice(
             films=self.films(run, chosen),
             query=urlencode(chosen),
-            options=[options(by_name[name].choices(run, chosen)) for name in selects],
+            options=[options(offered) for offered in choices],
             values=[chosen.get(name) for name in selects],
+            displays=[display(offered) for offered in choices],
         )

@@ -30,6 +30,7 @@ STATUS_COLOURS = {
     "interrupted": "orange",
     "diverged": "red",
     "failed": "red",
+    "damaged": "red",
 }
 _HEADS = ("Run", "Status", "Network", "Data", "Snapshots", "Training", "Validation", "Test", "", "Begun")
 _ERRORS = ("train/error", "validation/error", "test/error")
@@ -59,23 +60,19 @@ def table(runs: RunFolder) -> Component:
             title=f"There are no runs in {runs.root} yet",
             color="blue",
         )
-    opened = [(path, _open(path)) for path in paths]
-    good = [run for _, run in opened if isinstance(run, Run)]
-    bad = [(path, problem) for path, problem in opened if not isinstance(problem, Run)]
-    good.sort(key=lambda run: run.manifest.created, reverse=True)
-    rows = [_row(run) for run in good] + [_broken(path, str(problem)) for path, problem in bad]
+    rows = [row for _, row in sorted(map(_dated_row, paths), key=lambda dated: dated[0], reverse=True)]
     head = dmc.TableThead(dmc.TableTr([dmc.TableTh(name) for name in _HEADS]))
     body = dmc.Table([head, dmc.TableTbody(rows)], highlightOnHover=True, verticalSpacing="sm")
     return dmc.TableScrollContainer(body, minWidth=900)
 
 
-def _open(path: Path) -> Run | CnnvizError:
+def _dated_row(path: Path) -> tuple[str, Component]:
+    """Return when the run began and its row; what is damaged has no date, so that it comes last."""
     try:
         run = Run(path)
-        len(run)  # its index can be read, too
+        return run.manifest.created, _row(run)
     except CnnvizError as error:
-        return error
-    return run
+        return "", _broken(path, str(error))
 
 
 def _row(run: Run) -> Component:
@@ -95,11 +92,11 @@ def _row(run: Run) -> Component:
 
 def badge(status: str) -> Component:
     """Return a status as a badge."""
-    return dmc.Badge(status, color=STATUS_COLOURS.get(status, "gray"), variant="light")
+    return dmc.Badge(status, color=STATUS_COLOURS.get(status, "gray"), variant="light", className="cd-badge")
 
 
 def _broken(path: Path, problem: str) -> Component:
-    cells = [dmc.TableTd(path.name), dmc.TableTd(dmc.Badge("damaged", color="red", variant="light"))]
+    cells = [dmc.TableTd(path.name), dmc.TableTd(badge("damaged"))]
     return dmc.TableTr([*cells, dmc.TableTd(problem, tableProps={"colSpan": len(_HEADS) - 2})])
 
 

@@ -1,0 +1,43 @@
+"""Which exceptions are told to the user in one line, and how."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cnnviz.errors import CnnvizError
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def explain(error: Exception) -> str | None:
+    """Return one line on what went wrong and the way out; None if it is a bug, whose traceback is wanted."""
+    if isinstance(error, CnnvizError):
+        return " ".join(str(error).split())
+    if _is_out_of_memory(error):
+        return "the memory does not suffice; try a smaller --batch-size, or --device cpu"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return None
+
+
+def print_error(message: str) -> None:
+    """Print the line on stderr, its first word red where that can be seen."""
+    import typer
+
+    colourful = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    word = typer.style("Error:", fg="red", bold=True) if colourful else "Error:"
+    print(word, message, file=sys.stderr)
+
+
+def leave_pipe() -> None:
+    """Let what is still to be flushed to a closed pipe go nowhere, so that Python does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's own error is a RuntimeError, and so are those of the CPU and of Apple's devices: told by their text.
+    if isinstance(error, RuntimeError):
+        return any(words in str(error).lower() for words in _MEMORY_WORDS)
+    return isinstance(error, MemoryError)

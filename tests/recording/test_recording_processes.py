@@ -1,0 +1,142 @@
+"""A run that one process writes while others read, and writers that die."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cnnviz
+from cnnviz.errors import RunError
+
+# Every snapshot's weights and metrics hold their step, so that a reader can tell right from wrong.
+WRITER = """
+    import sys, time
+    import torch
+    from torch import nn
+    import cnnviz
+    torch.set_num_threads(1)
+    model = nn.Linear(300, 30)
+    with cnnviz.Recorder(sys.argv[1], model, snapshots=cnnviz.every(1), resume=len(sys.argv) > 3) as recorder:
+        for step in range(int(sys.argv[2])):
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.fill_(step)
+            recorder.record(step, {"a": step, "b": -step})
+            print(step, flush=True)
+            time.sleep(0.0005)
+"""
+
+
+def spawn(path, steps, *more):
+    code = textwrap.dedent(WRITER)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(path), str(steps), *more], stdout=subprocess.PIPE, text=True
+    )
+
+
+def check(run, *, whole=True):
+    """Check that every step in sight is there whole and right; return how many."""
+    steps = run.steps.tolist()
+    assert steps == list(range(len(steps)))
+    if steps:
+        assert run.metric("a")[1][: len(steps)].tolist() == steps
+        assert (-run.metric("b")[1][: len(steps)]).tolist() == steps
+        for snapshot in run[:] if whole else [run.last]:
+            weight = snapshot.state["weight"]
+            assert weight.shape == (30, 300)
+            assert (weight == snapshot.step).all()
+            assert (snapshot.state["bias"] == snapshot.step).all()
+    return len(steps)
+
+
+def test_a_reader_sees_every_step_whole_or_not_at_all(tmp_path):
+    writer = spawn(tmp_path / "r", 150)
+    try:
+        assert writer.stdout.readline() == "0\n"
+        run, counts = cnnviz.open_run(tmp_path / "r"), []
+        assert run.status == "running"
+        while writer.poll() is None:
+            counts.append(check(run[:] if len(counts) % 2 else run, whole=False))
+            assert run.status in ("running", "finished")
+        writer.communicate(timeout=20)
+        assert counts == sorted(counts)
+        assert len(set(counts)) > 2
+        assert check(run) == 150
+        assert run.status == "finished"
+        assert torch.equal(run.series("bias")[:, 0], torch.arange(150.0))
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+
+
+@pytest.mark.parametrize("killed_at", [0, 40])
+def test_what_was_acknowledged_outlives_a_kill(killed_at, tmp_path):
+    writer = spawn(tmp_path / "r", 10_000)
+    try:
+        for line in writer.stdout:
+            if int(line) == killed_at:
+                os.kill(writer.pid, signal.SIGKILL)
+                break
+        rest = writer.stdout.read().split()
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    acknowledged = max([killed_at, *map(int, rest)])
+    run = cnnviz.open_run(tmp_path / "r")
+    assert run.status == "interrupted"
+    assert check(run) >= acknowledged + 1
+    files = sorted(path.name for path in (tmp_path / "r").iterdir())
+    assert "interrupted" in repr(run)
+    assert "interrupted" in run._repr_html_()
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == files
+
+    model = nn.Linear(300, 30)
+    with cnnviz.Recorder(tmp_path / "r", model, snapshots=cnnviz.every(1), resume=True) as recorder:
+        assert run.status == "running"
+        for step in range(acknowledged, acknowledged + 5):
+            nn.init.constant_(model.weight, step)
+            nn.init.constant_(model.bias, step)
+            recorder.record(step, {"a": step, "b": -step})
+    assert run.status == "finished"
+    assert check(run) >= acknowledged + 5
+
+
+def test_a_second_writer_is_told(tmp_path):
+    writer = spawn(tmp_path / "r", 10_000)
+    try:
+        writer.stdout.readline()
+        with pytest.raises(RunError, match=r"r is being written by another process"):
+            cnnviz.Recorder(tmp_path / "r", nn.Linear(300, 30), resume=True)
+        with pytest.raises(RunError, match="exists already"):
+            cnnviz.Recorder(tmp_path / "r", nn.Linear(300, 30))
+        assert cnnviz.open_run(tmp_path / "r").status == "running"
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+
+
+def test_ctrl_c_stops_cleanly(tmp_path):
+    writer = spawn(tmp_path / "r", 10_000)
+    try:
+        writer.stdout.readline()
+        time.sleep(0.05)
+        writer.send_signal(signal.SIGINT)
+        output, _ = writer.communicate(timeout=20)
+    finally:
+        writer.kill()
+        writer.wait()
+    run = cnnviz.open_run(tmp_path / "r")
+    assert run.status == "stopped"
+    assert check(run) >= int(output.split()[-1]) + 1
+    assert not (tmp_path / "r" / "run.db-wal").exists()
+    assert np.array_equal(run.metric("a")[0], run.steps)
