@@ -13,10 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loops import bare_epoch, notebook_epoch
-
 from cnnviz import TrainConfig, fit
 from cnnviz.data import load
+from loops import bare_epoch, notebook_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from thousand import record_every_step
 
 import cnnviz
+from thousand import record_every_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import torch
-from loops import BATCH, new_convnet
 from torch.nn import functional
 
 import cnnviz
 from cnnviz.data import load
+from loops import BATCH, new_convnet
 
 STEPS = 300
 

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 import waitress
-from cnnviz_dashboards import create_app
 from dash import Dash, Input, Output, dcc, html
 from playwright.sync_api import Page, sync_playwright
-from thousand import record_every_step
 
 import cnnviz
+from cnnviz_dashboards import create_app
+from thousand import record_every_step
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+_MOST_NAMES = 20
 
 
 class Registry(Generic[T]):
@@ -101,8 +102,12 @@ class Registry(Generic[T]):
         names = self.names()
         close = get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
+        shown = names
+        if len(names) > _MOST_NAMES:  # torchvision alone has eighty: the nearest tell more than all
+            near = get_close_matches(name, names, n=_MOST_NAMES, cutoff=0.0)
+            shown = [*sorted(near), f"and {len(names) - len(near)} more"]
         return (
-            f"no {self.kind} is named {name!r}.{hint} Known: {', '.join(names)}; "
+            f"no {self.kind} is named {name!r}.{hint} Known: {', '.join(shown)}; "
             f"or name your own as package.module:attribute"
         )
 

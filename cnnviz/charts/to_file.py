@@ -78,6 +78,15 @@ def _write_page(drawn: Chart | Film, path: Path) -> None:
     path.write_text(page(drawn), encoding="utf-8")
 
 
+def check_place(path: str | PathLike[str], *, still: bool) -> None:
+    """Raise now what saving a chart (`still`) or a film there would raise, before anything is computed.
+
+    Raises:
+        ConfigError: If the suffix is none that can be saved, or the folder does not exist.
+    """
+    _checked(path, _STILLS if still else _FILMS, "a chart" if still else "a film")
+
+
 def _checked(path: str | PathLike[str], suffixes: tuple[str, ...], what: str) -> Path:
     """Return the path if something can be written there under one of the suffixes."""
     path = Path(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run the command that the command line names, and exit with its code.
@@ -9,8 +11,13 @@ def main() -> None:
     An error that a user can mend is one line on stderr and exit code 1; wrong usage is 2, Ctrl-C 130. Anything
     else is a bug and keeps its traceback.
     """
-    import sys
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
+
+def _run() -> None:
     from cnnviz.cli.app import app
     from cnnviz.cli.failures import explain, leave_pipe, print_error
 
@@ -22,8 +29,6 @@ def main() -> None:
     except BrokenPipeError:  # the reader went away, as `head` does
         leave_pipe()
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception as error:
         message = explain(error)
         if message is None:

@@ -76,12 +76,15 @@ def plot(  # noqa: PLR0913 - each is an option
     ] = False,
 ) -> None:
     """Draw a plot of a run into a file, as a film or a still."""
+    from cnnviz.charts.to_file import check_place
+
     shortcuts = zip(_SHORTCUTS, (layer, channel, image), strict=True)
     texts = [f"{key}={value}" for key, value in shortcuts if value is not None]
     chosen = split_assignments([*texts, *(settings or [])], "--set")
     drawer = _find_plot(name)
     opened = find_run(run, model)
     source = opened if step is None else opened.at(step)
+    check_place(output, still=step is not None)
     drawer(source, **_arguments(drawer, opened, chosen)).save(output)
     print(f"Wrote {output}")
 

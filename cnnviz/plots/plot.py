@@ -95,14 +95,17 @@ class Plot:
             ConfigError: If a value can't be understood.
         """
         parsers = {control.name: control.parse for control in self.controls}
-        try:
-            return {name: parsers[name](value) for name, value in settled.items()}
-        except KeyError as error:
-            raise ConfigError(
-                f"{self.name} has no argument {error}; it has {', '.join(parsers) or 'none'}"
-            ) from error
-        except ValueError as error:
-            raise ConfigError(f"{self.name}: {error}") from error
+        arguments = {}
+        for name, value in settled.items():
+            if name not in parsers:
+                raise ConfigError(
+                    f"{self.name} has no argument {name!r}; it has {', '.join(parsers) or 'none'}"
+                )
+            try:
+                arguments[name] = parsers[name](value)
+            except ValueError as error:
+                raise ConfigError(f"{self.name}: {value!r} is no {name}: {error}") from error
+        return arguments
 
 
 PLOTS: Registry[Plot] = Registry("plot", "cnnviz.plots")

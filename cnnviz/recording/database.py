@@ -45,6 +45,7 @@ class Writer:
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         # The training loop may call the recorder from another thread than the one that made it.
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
@@ -64,12 +65,21 @@ class Writer:
             metrics: Names to values.
             entry: The row of the snapshot, if there is one.
             replace: Whether new values take the place of old ones of the same step and name, or the old ones stay.
+
+        Raises:
+            RunError: If the database can't be written, as on a full disk.
         """
+        try:
+            self._write(step, metrics, entry, _REPLACE if replace else _KEEP)
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path} can't be written: {error}") from error
+
+    def _write(self, step: int, metrics: Mapping[str, float], entry: Entry | None, insert: str) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
             rows = [(self._name_id(name), step, value) for name, value in metrics.items()]
-            self._connection.executemany(_REPLACE if replace else _KEEP, rows)
+            self._connection.executemany(insert, rows)
             if entry is not None:
                 execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", entry)
             execute("COMMIT")
@@ -80,7 +90,10 @@ class Writer:
 
     def set_state(self, **values: str) -> None:
         """Write what the run as a whole is at now, as text."""
-        self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
+        try:
+            self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path} can't be written: {error}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file, so that the run can be read from read-only media."""

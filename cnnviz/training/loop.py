@@ -55,7 +55,8 @@ def fit(
         config: What to do.
         path: The run's folder.
         resume: Go on with the run at `path` from its last checkpoint.
-        progress: Is told, about ten times a second and after each record, where the training stands.
+        progress: Is told, about ten times a second and after each record, where the training stands; without it
+            nothing is printed, either.
 
     Returns:
         The run; its `status` says how the training ended.
@@ -65,7 +66,9 @@ def fit(
     """
     checkpoint = read_checkpoint(path) if resume else None
     device = pick_device(config.device)
-    data = load(config.data, root=config.data_root, image_size=config.image_size).to(device)
+    MODELS.get(config.model)  # an unknown name is told before anything is downloaded
+    told = progress is not None
+    data = load(config.data, root=config.data_root, image_size=config.image_size, progress=told).to(device)
     torch.manual_seed(config.seed)
     model = make_model(config, data).to(device)
     training = _Training(config, model, data, device)
@@ -93,14 +96,13 @@ def make_model(config: TrainConfig, data: Data) -> nn.Module:
     Raises:
         ModelError: If it can't take the images, or doesn't give one logit a class.
     """
-    size = max(data.shape[1:])
-    model = build(
-        config.model,
-        channels=data.channels,
-        classes=len(data.classes),
-        image_size=size,
-        **config.model_arguments,
-    )
+    fitting = _fitting(data)
+    given = sorted(set(fitting) & set(config.model_arguments))
+    if given:
+        raise ModelError(
+            f"{given[0]!r} can't be an argument of the model: it comes from the data, {fitting[given[0]]}"
+        )
+    model = build(config.model, **fitting, **config.model_arguments)
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -121,16 +123,20 @@ def make_model(config: TrainConfig, data: Data) -> nn.Module:
 
 def describe(config: TrainConfig, data: Data) -> Description:
     """Return what a run remembers of its training; a user's own class stands in the options only, for people."""
-    arguments = {"channels": data.channels, "classes": len(data.classes), "image_size": max(data.shape[1:])}
     known = ":" not in config.model and config.model in MODELS
     return Description(
         model=config.model if known else None,
-        arguments={**arguments, **config.model_arguments},
+        arguments={**_fitting(data), **config.model_arguments},
         data=data.name,
         classes=data.classes,
         config=config.to_json(),
         seed=config.seed,
     )
+
+
+def _fitting(data: Data) -> dict[str, int]:
+    """Return the arguments of a model that fit it to the data."""
+    return {"channels": data.channels, "classes": len(data.classes), "image_size": max(data.shape[1:])}
 
 
 class _Training:

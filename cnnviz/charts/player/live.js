@@ -133,14 +133,13 @@ class RunPage {
 
   /** Keep the address true: what the controls say, and the step. */
   remember() {
-    const { pathname } = location;
     clearTimeout(this.remembering);
     this.remembering = setTimeout(() => {
-      if (location.pathname !== pathname) return; // a link was followed in the meantime
       const state = document.querySelector("[data-query]");
-      const query = new URLSearchParams(state ? state.dataset.query : "");
+      if (!state || !isAddressed(state.dataset.page)) return;
+      const query = new URLSearchParams(state.dataset.query);
       if (this.timeline.steps.length) query.set("step", this.timeline.step);
-      history.replaceState(history.state, "", query.size ? `${pathname}?${query}` : pathname);
+      history.replaceState(history.state, "", query.size ? `${location.pathname}?${query}` : location.pathname);
     }, 120);
   }
 
@@ -212,6 +211,12 @@ class RunPage {
 function stepInAddress() {
   const text = new URLSearchParams(location.search).get("step");
   return text && Number.isFinite(Number(text)) ? Number(text) : null;
+}
+
+/** Whether the address names the page at `path`, or its run; not so while a link to another is followed. */
+function isAddressed(path) {
+  const addressed = location.pathname.replace(/\/+$/, "");
+  return addressed.startsWith("/run/") && `${path}/`.startsWith(`${addressed}/`);
 }
 
 function curveNames(layout) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import dash_mantine_components as dmc
 from dash import html
@@ -94,7 +94,12 @@ class PlotPage:
                 dmc.Text(self.about, c="dimmed", size="sm", maw=760),
                 html.Div(controls, className="cd-controls"),
                 html.Div(films, className="cd-films"),
-                html.Div(id="state", hidden=True, **attribute("data-query", urlencode(chosen))),
+                html.Div(
+                    id="state",
+                    hidden=True,
+                    **attribute("data-page", f"/run/{quote(run.name, safe='')}/{self.key}"),
+                    **attribute("data-query", urlencode(chosen)),
+                ),
             ],
             className=f"cd-page cd-page-{self.key}",
         )
