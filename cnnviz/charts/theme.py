@@ -56,7 +56,7 @@ class Scale:
     def colours(self, values: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Return the colours (..., 3) of `values` (...); values that are not finite are mid-gray."""
         normal = self.normalize(values)
-        finite = np.isfinite(normal)
+        finite = np.isfinite(values)
         rgb = colour_table(self.kind)[np.rint(np.where(finite, normal, 0) * 255).astype(np.intp)]
         return np.where(finite[..., None], rgb, np.uint8(128)).astype(np.uint8)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _channels(run: Run, chosen: Mapping[str, str]) -> list[Choice]:
     count = input_channels(run, chosen["layer"]) if "layer" in chosen else 0
-    return [Choice(str(i), f"{i} of {count}") for i in range(count)]
+    return [Choice(str(i), str(i) if count > 1 else "the only one") for i in range(count)]
 
 
 @plot("filters", controls=[layer_control(conv_layers), Control("channel", "Input channel", _channels, int)])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flask import Response, jsonify, request
-from werkzeug.exceptions import InternalServerError
+from werkzeug.exceptions import InternalServerError, NotFound
 
 from cnnviz.charts.to_player import script, style
 from cnnviz.errors import CnnvizError, ConfigError, RunError
@@ -72,8 +72,12 @@ def _add_errors(server: Flask) -> None:
         return jsonify(error=str(error)), 400 if isinstance(error, ConfigError) else 404
 
     @server.get("/api/<path:rest>")
-    def unknown(rest: str) -> Response:
-        raise RunError(f"there is nothing at /api/{rest}")
+    def unknown(rest: str) -> Response:  # else Dash would answer with its page
+        raise NotFound
+
+    @server.errorhandler(NotFound)
+    def absent(_: NotFound) -> tuple[Response, int]:
+        return jsonify(error=f"there is nothing at {request.path}"), 404
 
     @server.errorhandler(InternalServerError)
     def broken(_: InternalServerError) -> tuple[Response, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import waitress
+from find_browser import system_browser
 
 import cnnviz
 from cnnviz.charts.theme import Scale, colour_table
@@ -30,7 +31,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _COMPLETE = """() => {
   const films = [...document.querySelectorAll('[data-film]')];
   return films.length && films.every((film) => 'complete' in film.dataset && film.querySelector('.cv-panel'));
@@ -40,12 +40,14 @@ _COMPLETE = """() => {
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = system_browser()
     with api.sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         except api.Error as error:
-            pytest.skip(f"the browser tests need Chromium (Debian: apt install chromium): {error}")
+            reason = f"the browser tests need Chromium (Debian: apt install chromium): {error}"
+            # Where the project checks itself, a skipped browser test is a failure.
+            (pytest.fail if os.environ.get("CNNVIZ_REQUIRE_BROWSER") else pytest.skip)(reason)
         yield started
         started.close()
 

@@ -135,6 +135,7 @@ BAD = [
     "/api/run/%ff%fe",
     "/api/run/first%5c..",
     "/api/nothing/at/all",
+    "/api/run/first/%0a",
     "/api/film/nope/filters",
     "/api/film/first/nope",
     "/api/film/first/os:system",
