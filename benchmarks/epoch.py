@@ -46,10 +46,14 @@ def main() -> None:
     data = load("mnist", root=options.data_root)
     bare_epoch(data, 250)  # warms up the library and the caches
     notebook, bare, ours = [], [], []
-    for _ in range(options.rounds):  # in turn, as the machine's speed drifts
-        bare.append(seconds(lambda: bare_epoch(data, 250)))
-        ours.append(cnnviz_epoch(options.data_root))
-        notebook.append(seconds(lambda: notebook_epoch(options.data_root)))
+    contests = [
+        lambda: bare.append(seconds(lambda: bare_epoch(data, 250))),
+        lambda: ours.append(cnnviz_epoch(options.data_root)),
+        lambda: notebook.append(seconds(lambda: notebook_epoch(options.data_root))),
+    ]
+    for number in range(options.rounds):  # in turn, forwards and backwards, as the machine's speed drifts
+        for contest in contests if number % 2 == 0 else reversed(contests):
+            contest()
     to_notebook = [a / b for a, b in zip(notebook, ours, strict=True)]
     to_bare = [b / a for a, b in zip(bare, ours, strict=True)]
     print(f"{'loop':34} {'median s':>9} {'min s':>7}")

@@ -41,6 +41,7 @@ def notebook_epoch(root: Path) -> None:
     train_loader = DataLoader(train, batch_size=BATCH, shuffle=True)
     validation_loader = DataLoader(Subset(test, range(5000)), batch_size=BATCH)
     model, optimizer = new_convnet()
+    model.to(memory_format=torch.contiguous_format)  # as a notebook has it
     wrong = seen = 0
     record, weights = [], []
     for number, (images, labels) in enumerate(train_loader, 1):
