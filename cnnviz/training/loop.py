@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
 from cnnviz.data import load
-from cnnviz.errors import ModelError, RunError
-from cnnviz.models import MODELS, build
+from cnnviz.errors import RunError
+from cnnviz.models import MODELS
 from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
-from cnnviz.recording.manifest import Description
 from cnnviz.recording.recorder import Recorder
 from cnnviz.recording.run import Run
 from cnnviz.recording.schedule import every
@@ -20,6 +20,7 @@ from cnnviz.recording.tensors import state_tensors
 from cnnviz.training.device import pick_device
 from cnnviz.training.evaluate import evaluate
 from cnnviz.training.interrupt import Interrupt
+from cnnviz.training.network import describe, make_model
 from cnnviz.training.optimizers import make_optimizer, optimizer_tensors, restore_optimizer
 from cnnviz.training.progress import Progress, ProgressCallback
 from cnnviz.training.statistics import LayerStatistics
@@ -86,57 +87,18 @@ def fit(
             resume=resume,
         )
         with recorder:
-            training.go(recorder, schedule, interrupt, progress or (lambda _: None))
+            training.go(_Session(recorder, schedule, interrupt, progress or (lambda _: None)))
     return Run(path)
 
 
-def make_model(config: TrainConfig, data: Data) -> nn.Module:
-    """Return the new network, after one image has passed through it.
+@dataclass(frozen=True)
+class _Session:
+    """What a training talks to while it runs."""
 
-    Raises:
-        ModelError: If it can't take the images, or doesn't give one logit a class.
-    """
-    fitting = _fitting(data)
-    given = sorted(set(fitting) & set(config.model_arguments))
-    if given:
-        raise ModelError(
-            f"{given[0]!r} can't be an argument of the model: it comes from the data, {fitting[given[0]]}"
-        )
-    model = build(config.model, **fitting, **config.model_arguments)
-    model.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = model(torch.zeros(1, *data.shape))
-    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        raise ModelError(
-            f"the model {config.model!r} can't take images of shape {data.shape}: {error}; "
-            "larger ones may do: --image-size 64"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (1, len(data.classes)):
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(
-            f"the model {config.model!r} must give one logit for each of the {len(data.classes)} classes, "
-            f"(1, {len(data.classes)}), not {found}"
-        )
-    return model.train()
-
-
-def describe(config: TrainConfig, data: Data) -> Description:
-    """Return what a run remembers of its training; a user's own class stands in the options only, for people."""
-    known = ":" not in config.model and config.model in MODELS
-    return Description(
-        model=config.model if known else None,
-        arguments={**_fitting(data), **config.model_arguments},
-        data=data.name,
-        classes=data.classes,
-        config=config.to_json(),
-        seed=config.seed,
-    )
-
-
-def _fitting(data: Data) -> dict[str, int]:
-    """Return the arguments of a model that fit it to the data."""
-    return {"channels": data.channels, "classes": len(data.classes), "image_size": max(data.shape[1:])}
+    recorder: Recorder
+    schedule: Callable[[int], bool]
+    interrupt: Interrupt
+    tell: ProgressCallback
 
 
 class _Training:
@@ -157,22 +119,17 @@ class _Training:
         self._first_step = 0
         self._started = self._last_told = self._last_checkpoint = time.perf_counter()
 
-    def go(
-        self,
-        recorder: Recorder,
-        schedule: Callable[[int], bool],
-        interrupt: Interrupt,
-        tell: ProgressCallback,
-    ) -> None:
+    def go(self, session: _Session) -> None:
         """Train to the end, or until interrupted, and close the recorder accordingly."""
+        recorder = session.recorder
         self._started = self._last_told = self._last_checkpoint = time.perf_counter()
         self._first_step = self.step
         if self.step == 0:
             recorder.record(0)  # the untrained network: what everything later is compared to
         try:
             while self.step < self._config.epochs * self.steps_per_epoch:
-                self._epoch(recorder, schedule, interrupt, tell)
-                if interrupt.requested:
+                self._epoch(session)
+                if session.interrupt.requested:
                     self._checkpoint(recorder)
                     recorder.close("stopped", f"at step {self.step:,} by the user")
                     return
@@ -215,13 +172,7 @@ class _Training:
         self._seconds_before = float(facts["seconds"])
         self._validation_error = facts["validation_error"]
 
-    def _epoch(
-        self,
-        recorder: Recorder,
-        schedule: Callable[[int], bool],
-        interrupt: Interrupt,
-        tell: ProgressCallback,
-    ) -> None:
+    def _epoch(self, session: _Session) -> None:
         """Train to the end of the epoch that `step` lies in."""
         config = self._config
         epoch, done = divmod(self.step, self.steps_per_epoch)
@@ -233,17 +184,17 @@ class _Training:
             self._tally = Tally(self._device)
         batches = self._data.train.batches(order, config.batch_size, self._device, skip=done, seed=seed)
         for images, labels in batches:
-            due = schedule(self.step + 1)
+            due = session.schedule(self.step + 1)
             if due:
                 self._statistics.before()
             self._update(images, labels)
             if due:
-                self._record(recorder)
+                self._record(session.recorder)
             now = time.perf_counter()
             if due or now - self._last_told > _PROGRESS_SECONDS:
                 self._last_told = now
-                tell(self._progress(epoch, recorded=due))
-            if interrupt.requested:
+                session.tell(self._progress(epoch, recorded=due))
+            if session.interrupt.requested:
                 return
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
