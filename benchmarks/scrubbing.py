@@ -132,10 +132,11 @@ def serve(application: object) -> str:
 def report(name: str, first: float, whole: float, seen: tuple[list[float], int]) -> None:
     """Print a row of the table."""
     waits, frames = seen
-    print(
-        f"{name:28} {first:9.0f} ms {whole:8.0f} ms {statistics.median(waits):10.1f} ms "
-        f"{percentile(waits, 0.95):6.1f} ms {frames:8d}"
+    middle, late = (
+        f"{wait:.1f} ms" if math.isfinite(wait) else "never"
+        for wait in (statistics.median(waits), percentile(waits, 0.95))
     )
+    print(f"{name:28} {first:9.0f} ms {whole:8.0f} ms {middle:>13} {late:>9} {frames:8d}")
 
 
 def main() -> None:
