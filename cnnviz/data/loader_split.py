@@ -107,7 +107,7 @@ class _Items(Dataset[tuple[Any, int]]):
         self.shape: tuple[int, ...] | None = None  # that every image must have
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)  # type: ignore[arg-type] # checked to have one
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
         index, seed = key

@@ -46,6 +46,7 @@ def build(name: str, /, *, channels: int, classes: int, image_size: int, **argum
     network = _checked(name, factory(**_bound(name, factory, fitting, arguments)))
     if ":" not in name:
         # How to build it again: what a recorder writes down, as only names of the registry can be trusted.
+        # (To the type checker an attribute of a module is a tensor or a module.)
         network.cnnviz_recipe = (name, {**fitting, **arguments})  # type: ignore[assignment]
     return network
 

@@ -38,7 +38,7 @@ def _factory(name: str) -> Callable[..., nn.Module]:
         return network
 
     build.__name__ = build.__qualname__ = name
-    build.__signature__ = _signature(build, builder)  # type: ignore[attr-defined]
+    build.__signature__ = _signature(build, builder)  # type: ignore[attr-defined] # a function may have one
     return build
 
 
@@ -74,6 +74,7 @@ def _fit_channels(network: nn.Module, channels: int) -> None:
     new = nn.Conv2d(
         channels,
         old.out_channels,
+        # torch declares these as tuples of any length
         old.kernel_size,  # type: ignore[arg-type]
         stride=old.stride,  # type: ignore[arg-type]
         padding=old.padding,  # type: ignore[arg-type]

@@ -76,17 +76,12 @@ class Plot:
         raise ConfigError(f"{self.name} draws a Run or a Snapshot, not {type(source).__name__}")
 
     @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
+    def __doc__(self) -> str | None:  # type: ignore[override] # help() shows the function's
         return self.function.__doc__
 
     def settle(self, run: Run, chosen: Mapping[str, str]) -> dict[str, str]:
         """Return a value for each control: the chosen one where it can be chosen, else the default."""
-        settled: dict[str, str] = {}
-        for control in self.controls:
-            value = control.settle(run, {**settled, **_only(chosen, control.name)})
-            if value is not None:
-                settled[control.name] = value
-        return settled
+        return settle(self.controls, run, chosen)
 
     def arguments(self, settled: Mapping[str, str]) -> dict[str, Any]:
         """Return the arguments that settled values stand for.
@@ -121,5 +116,12 @@ def plot(name: str, *, controls: Sequence[Control] = ()) -> Callable[[PlotFuncti
     return make
 
 
-def _only(chosen: Mapping[str, str], name: str) -> dict[str, str]:
-    return {name: chosen[name]} if name in chosen else {}
+def settle(controls: Sequence[Control], run: Run, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return a value for each control, in order: the chosen one where it can be chosen, else the default."""
+    settled: dict[str, str] = {}
+    for control in controls:
+        own = {control.name: chosen[control.name]} if control.name in chosen else {}
+        value = control.settle(run, settled | own)
+        if value is not None:
+            settled[control.name] = value
+    return settled

@@ -109,7 +109,7 @@ def _legend(axes: Axes, panel: Curves) -> None:
         handlelength=1.5, columnspacing=1.6,
     )  # fmt: skip
     for handle in legend.legend_handles:
-        handle.set(marker="")  # type: ignore[union-attr]
+        handle.set(marker="")  # type: ignore[union-attr] # handles of curves are lines
     axes.set_title(axes.get_title("left"), loc="left", fontsize=layout.TITLE_POINTS, pad=8 + 14.4 * lines)
 
 

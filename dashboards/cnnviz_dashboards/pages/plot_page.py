@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import dash_mantine_components as dmc
 from dash import html
 
-from cnnviz.plots.plot import PLOTS, Control
+from cnnviz.plots.plot import PLOTS, Control, settle
 from cnnviz_dashboards.attributes import attribute
 from cnnviz_dashboards.controls import component, display, options
 from cnnviz_dashboards.films import FilmRequest
@@ -64,13 +64,7 @@ class PlotPage:
 
     def settle(self, run: Run, wanted: Mapping[str, str]) -> dict[str, str]:
         """Return a value for each control: the wanted one where it can be chosen, else the default."""
-        settled: dict[str, str] = {}
-        for control in self.controls:
-            known = settled | ({control.name: wanted[control.name]} if control.name in wanted else {})
-            value = control.settle(run, known)
-            if value is not None:
-                settled[control.name] = value
-        return settled
+        return settle(self.controls, run, wanted)
 
     def films(self, run: Run, chosen: Mapping[str, str]) -> list[str]:
         """Return the addresses of the page's films."""
