@@ -13,6 +13,7 @@ from cnnviz.cli.locating import RUNS
 from cnnviz.cli.reporters import make_reporter
 from cnnviz.cli.resuming import resume_command
 from cnnviz.errors import CnnvizError
+from cnnviz.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from cnnviz.cli.job import Job
@@ -29,8 +30,14 @@ def perform(job: Job, *, quiet: bool) -> None:
         typer.Exit: With code 130, if it was stopped with Ctrl-C.
     """
     try:
-        if not quiet:
-            _tell(_announcement(job))
+        # Whole, as Ctrl-C in the midst of an import leaves files open; and after something was said, as the
+        # import takes seconds.
+        with Interrupt() as interrupt:
+            if not quiet:
+                _tell(_announcement(job))
+            import cnnviz.training.loop  # noqa: F401 (for `_fit`)
+        if interrupt.requested:
+            raise KeyboardInterrupt
         run = _fit(job, quiet=quiet)
     finally:
         job.leave_no_empty_folder()
@@ -49,10 +56,10 @@ def _announcement(job: Job) -> str:
 
 
 def _fit(job: Job, *, quiet: bool) -> Run:
-    from cnnviz.training.loop import fit  # after something was said: it takes seconds
+    from cnnviz.training.loop import fit  # here, as it imports torch
 
     with make_reporter(quiet=quiet) as reporter:
-        progress = reporter if quiet else _announced(job, reporter)
+        progress = None if quiet else _announced(job, reporter)
         return fit(job.config, job.path, resume=job.resume, progress=progress)
 
 
