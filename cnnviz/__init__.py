@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnnviz.recording.manifest import Description
     from cnnviz.recording.recorder import Recorder
     from cnnviz.recording.run import Run, list_runs, open_run
-    from cnnviz.recording.schedule import every
+    from cnnviz.recording.schedule import at, epochs, every, log_spaced, within
     from cnnviz.recording.snapshot import Snapshot
     from cnnviz.training.config import TrainConfig
     from cnnviz.training.loop import fit
@@ -31,10 +31,14 @@ _HOMES = {
     "Run": "cnnviz.recording.run",
     "Snapshot": "cnnviz.recording.snapshot",
     "TrainConfig": "cnnviz.training.config",
+    "at": "cnnviz.recording.schedule",
+    "epochs": "cnnviz.recording.schedule",
     "every": "cnnviz.recording.schedule",
     "fit": "cnnviz.training.loop",
     "list_runs": "cnnviz.recording.run",
+    "log_spaced": "cnnviz.recording.schedule",
     "open_run": "cnnviz.recording.run",
+    "within": "cnnviz.recording.schedule",
 }
 _PACKAGES = ("data", "models", "plots")
 
@@ -48,13 +52,17 @@ __all__ = [
     "Run",
     "Snapshot",
     "TrainConfig",
+    "at",
     "data",
+    "epochs",
     "every",
     "fit",
     "list_runs",
+    "log_spaced",
     "models",
     "open_run",
     "plots",
+    "within",
 ]
 
 

@@ -9,6 +9,8 @@ CnnvizError
 ├── ImageError          an image that cannot be read or does not fit the network
 └── RunError            a run that is absent, damaged, locked or of a newer format
     └── StepError       a step at which the run holds no snapshot (also a LookupError)
+
+RecordingWarning is no error: the training goes on, but something could not be recorded.
 """
 
 from __future__ import annotations
@@ -63,3 +65,7 @@ class StepError(RunError, LookupError):
         near = " and ".join(str(s) for s in known[max(0, after - 1) : after + 1])
         found = f"the nearest steps are {near}" if near else "it holds no steps yet"
         return cls(f"{where} has no snapshot at step {step}; {found}")
+
+
+class RecordingWarning(UserWarning):
+    """Something could not be recorded, and the training goes on."""

@@ -1,6 +1,7 @@
 """Imports run only leftwards, libraries stay with their owners, and nothing is ever unpickled."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -22,11 +23,15 @@ ALLOWED = {
     "recording": _BASE | {"models", "probe"},
     "training": _BASE | {"models", "data", "probe", "recording"},
     "integrations": _BASE | {"models", "data", "probe", "recording"},
+    "importing": _BASE | {"models", "data", "probe", "recording"},
+    "exporting": _BASE | {"recording"},
+    "archive": _BASE | {"recording"},
+    "checking": _BASE | {"recording"},
     "analysis": _ANALYSIS,
     "charts": _BASE,
     "plots": _PLOTS,
     "dashboards": (_PLOTS | {"plots", ""}) - {"data"},
-    "cli": _PLOTS | {"plots", "dashboards", "training", "integrations", ""},
+    "cli": _PLOTS | {"plots", "dashboards", "training", "integrations", "importing", "exporting", "archive", "checking", ""},
     "": set(),  # cnnviz/__init__.py loads everything by name, and imports nothing
 }
 OWNERS = {
@@ -34,14 +39,25 @@ OWNERS = {
     "plotly": ("cnnviz/charts/to_plotly.py", "dashboards/"),
     "dash": ("dashboards/",),
     "dash_mantine_components": ("dashboards/",),
-    "safetensors": ("cnnviz/recording/",),
-    "sqlite3": ("cnnviz/recording/",),
+    "safetensors": ("cnnviz/recording/", "cnnviz/importing/", "cnnviz/exporting/"),
+    "sqlite3": ("cnnviz/recording/", "cnnviz/checking/sqlite.py"),
+    "zarr": ("cnnviz/archive/",),
+    "numcodecs": ("cnnviz/archive/",),
+    "obstore": ("cnnviz/archive/",),
+    "google_crc32c": ("cnnviz/archive/",),
+    "tensorboard": ("cnnviz/importing/", "cnnviz/exporting/"),
+    "lightning": ("cnnviz/integrations/lightning.py",),
+    "transformers": ("cnnviz/integrations/transformers.py",),
+    "ignite": ("cnnviz/integrations/ignite.py",),
+    "accelerate": (),
     "torchvision": ("cnnviz/models/", "cnnviz/data/"),
     "typer": ("cnnviz/cli/",),
     "click": ("cnnviz/cli/",),
     "rich": ("cnnviz/cli/", "cnnviz/data/"),
     "captum": ("cnnviz/analysis/attribution/",),
 }
+# The one place that reads what torch.save wrote, and only the weights in it.
+WEIGHTS_ONLY = "cnnviz/importing/torch_files.py"
 UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -106,16 +122,25 @@ def wrongs(path, text):
             found.append(f"{path}: {library} executes what it reads")
         if library == "random" and home != "data":  # its worker processes are seeded
             found.append(f"{path}: random is the user's; cnnviz leaves its state alone")
+    harmless = {call.func for call in ast.walk(tree) if path == WEIGHTS_ONLY and is_weights_only(call)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+        unpickles = isinstance(node, ast.Attribute) and ast.unparse(node) in (
             "torch.load",
             "torch.hub",
             "torch.jit.load",
-        ):
+        )
+        if unpickles and node not in harmless:
             found.append(f"{path}: {ast.unparse(node)} unpickles")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             found.append(f"{path}: allow_pickle")
     return found
+
+
+def is_weights_only(node):
+    """Say whether a node calls torch.load so that it builds nothing but tensors and plain containers."""
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) != "torch.load":
+        return False
+    return {k.arg: ast.unparse(k.value) for k in node.keywords}.get("weights_only") == "True"
 
 
 def test_all_parts_have_their_place():
@@ -154,6 +179,9 @@ def test_imports_run_leftwards_and_libraries_stay_with_their_owners(path):
         ("cnnviz/recording/x.py", "import pickle", "pickle executes"),
         ("cnnviz/plots/x.py", "from random import shuffle", "leaves its state alone"),
         ("cnnviz/recording/x.py", "x = torch.load(path)", "torch.load unpickles"),
+        (WEIGHTS_ONLY, "x = torch.load(path, mmap=True)", "torch.load unpickles"),
+        (WEIGHTS_ONLY, "x = torch.load(path, weights_only=False)", "torch.load unpickles"),
+        ("cnnviz/recording/x.py", "x = torch.load(path, weights_only=True)", "torch.load unpickles"),
         ("cnnviz/recording/x.py", "x = np.load(path, allow_pickle=True)", "allow_pickle"),
         (
             "cnnviz/errors.py",
@@ -185,4 +213,5 @@ def test_no_library_is_owned_in_vain():
 
 def _dependencies():
     text = (ROOT / "pyproject.toml").read_text()
-    return {line.strip().strip('",').partition(">")[0].replace("-", "_") for line in text.splitlines()}
+    named = re.findall(r'"([a-z0-9_-]+)(?:\[[a-z,]+\])?[><=!]', text)
+    return {name.replace("-", "_").removeprefix("pytorch_") for name in named}

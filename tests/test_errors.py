@@ -16,7 +16,7 @@ from cnnviz.errors import (
     UnknownNameError,
 )
 
-ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == "cnnviz.errors"]
+ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == "cnnviz.errors" and not issubclass(c, Warning)]
 
 
 def test_the_docstring_draws_every_error():
@@ -49,3 +49,8 @@ def test_a_missing_step_names_the_nearest(step, near):
 
 def test_a_missing_step_of_an_empty_run():
     assert str(StepError.missing("r", 3, [])) == "r has no snapshot at step 3; it holds no steps yet"
+
+
+def test_what_the_training_outlives_is_a_warning():
+    assert issubclass(errors.RecordingWarning, UserWarning)
+    assert "RecordingWarning" in errors.__doc__

@@ -38,3 +38,21 @@ def test_notebook_is_stored_without_outputs():
 
     notebook = nbformat.read(EXAMPLES / "a_first_convnet.ipynb", as_version=4)
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning", "ignore:.*does not have many workers")
+def test_lightning_training_is_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["lightning_callback.py", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "lightning_callback.py"), run_name="__main__")
+    assert "10 snapshots" in capsys.readouterr().out
+    for name in ("errors.png", "filters.gif"):
+        assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_hugging_face_training_is_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["huggingface_trainer.py", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "huggingface_trainer.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "10 snapshots" in out
+    assert "at step 94" in out
+    assert (tmp_path / "filters.gif").stat().st_size > 5000

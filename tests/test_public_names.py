@@ -10,7 +10,7 @@ import cnnviz
 
 NAMES = [
     "Chart", "CnnvizError", "Description", "Film", "Probe", "Recorder", "Run", "Snapshot", "TrainConfig",
-    "data", "every", "fit", "list_runs", "models", "open_run", "plots",
+    "at", "data", "epochs", "every", "fit", "list_runs", "log_spaced", "models", "open_run", "plots", "within",
 ]  # fmt: skip
 
 

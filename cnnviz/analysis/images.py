@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     ImageSource = int | np.integer[Any] | Sample | Tensor | NDArray[Any] | Image | str | PathLike[str]
     """A sample's number, a sample, an array, a PIL image or a file."""
 
+# What a run says of its images comes from anybody: no picture is made larger than this.
+_LARGEST_SIDE = 4096
+_MOST_CHANNELS = 64
+
 
 def as_image(run: Run, source: ImageSource) -> Images:
     """Return `source` as a batch of one image (1, c, h, w), float32, fitted to the network of `run`.
@@ -57,14 +61,25 @@ def as_image(run: Run, source: ImageSource) -> Images:
 
 
 def input_shape(run: Run) -> tuple[int, int, int] | None:
-    """Return the shape (c, h, w) of the images that the network of `run` was trained on; None if unknown."""
+    """Return the shape (c, h, w) of the images that the network of `run` was trained on; None if unknown.
+
+    Raises:
+        ImageError: If the run says nothing that could be a shape.
+    """
     if len(run.samples):
         channels, height, width = run.samples.images.shape[1:]
         return channels, height, width
     arguments = run.manifest.description.arguments
-    if {"channels", "image_size"} <= set(arguments):
-        return int(arguments["channels"]), int(arguments["image_size"]), int(arguments["image_size"])
-    return None
+    if not {"channels", "image_size"} <= set(arguments):
+        return None
+    channels, size = arguments["channels"], arguments["image_size"]
+    whole = type(channels) is int and type(size) is int
+    if not whole or not 1 <= channels <= _MOST_CHANNELS or not 1 <= size <= _LARGEST_SIDE:
+        raise ImageError(
+            f"{run.location}: run.json tells of images with {channels!r} channels and {size!r} pixels a side; "
+            f"up to {_MOST_CHANNELS} and {_LARGEST_SIDE} are possible"
+        )
+    return channels, size, size
 
 
 def _batch_of_one(source: Tensor | NDArray[Any]) -> Images:

@@ -32,13 +32,13 @@ _LARGEST_CHUNK = 100
 def activations_over_steps(run: Run, images: Images, layer: str) -> Tensor:
     """Return the activations of `layer` at every snapshot, (T, b, ...), in eval mode and without gradients.
 
-    Only the tensors that are used up to the layer are read, and the network is run no further than the layer;
-    but all of it where values decide what runs.
+    The network is run no further than the layer, and only the tensors that are used up to there are read; but all
+    tensors where values decide what runs.
 
     Args:
         run: The run, or a slice of one.
         images: (b, c, h, w), as the network sees them.
-        layer: The name of a layer.
+        layer: The name of a layer, module or function, as `Probe` takes it.
 
     Raises:
         LayerError: If the network has no such layer, or it doesn't run.
@@ -47,13 +47,12 @@ def activations_over_steps(run: Run, images: Images, layer: str) -> Tensor:
     model = _first_model(run)
     tensors = _tensors(model)
     with _quietly(), Probe(model, [layer]) as probe:
-        probe.run(images)  # a whole pass, so that the probe knows where it may stop
         with _Used(tensors) as used:
             probe.run(images)
         try:
             return _vectorized(run, sorted(used.names), lambda state: probe.run(images, state)[layer])
         except RuntimeError:  # in-place buffers or data-dependent control flow: the plain loop does the same
-            return _looped(run, list(tensors), lambda state: probe.run(images, state, whole=True)[layer])
+            return _looped(run, list(tensors), lambda state: probe.run(images, state)[layer])
 
 
 def logits_over_steps(run: Run, images: Images) -> Tensor:

@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 import cnnviz
+from cnnviz.cli.check import check
 from cnnviz.cli.dashboard import dashboard
+from cnnviz.cli.export import export
+from cnnviz.cli.import_ import import_
+from cnnviz.cli.pack import pack
 from cnnviz.cli.plot import plot
 from cnnviz.cli.runs import runs
 from cnnviz.cli.show import show
@@ -42,4 +46,7 @@ def cnnviz_command(
 
 
 for _command in (train, dashboard, runs, show, plot):
+    app.command()(_command)
+app.command("import")(import_)
+for _command in (export, pack, check):
     app.command()(_command)

@@ -23,7 +23,7 @@ def summary(run: Run) -> dict[str, Any]:
     errors = {name.replace("/", "_"): last_value(run, name) if name in known else None for name in ERRORS}
     return {
         "name": run.name,
-        "path": str(run.path),
+        "path": run.location,
         "status": run.status,
         "detail": run.detail,
         "network": run.manifest.network,
@@ -38,10 +38,10 @@ def summary(run: Run) -> dict[str, Any]:
 
 def summary_or_problem(path: Path) -> dict[str, Any]:
     """Return the summary of the run at `path`; if it can't be read, its name, path and problem."""
-    from cnnviz.recording.run import Run
+    from cnnviz.recording.run import open_run
 
     try:
-        return summary(Run(path))
+        return summary(open_run(path))
     except CnnvizError as error:
         return {"name": path.name, "path": str(path), "status": "unreadable", "problem": str(error)}
 
@@ -59,8 +59,11 @@ def details(run: Run) -> dict[str, Any]:
         "classes": list(description.classes),
         "config": dict(description.config),
         "seed": description.seed,
-        "bytes": sum(snapshot.bytes for snapshot in run),
+        "bytes": sum(entry.bytes for entry in run.entries()),
+        "missing": str(run.missing),
         "samples": len(run.samples),
+        "examples": len(run.examples),
+        "layers_from": manifest.layers_from,
         "metrics": {name: last_value(run, name) for name in run.metrics},
         "layers": [
             {"name": name, "kind": kind, "shape": list(run.shapes[name]) if name in run.shapes else None}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import RunError
+from cnnviz.recording.archives import is_archive
 from cnnviz.recording.layout import is_run
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ RUNS = Path("runs")
 
 
 def find_run(text: str, model: ModelSource = None) -> Run:
-    """Open the run at the path `text`, or of that name under ./runs.
+    """Open the run, packed or not, at the path or URL `text`, or of that name under ./runs.
 
     Raises:
         RunError: If there is none; the message lists those there are.
@@ -25,8 +26,9 @@ def find_run(text: str, model: ModelSource = None) -> Run:
     from cnnviz.recording.run import open_run, run_paths
 
     path = Path(text).expanduser()
-    for candidate in (path, RUNS / text):
-        if is_run(candidate):
+    places = [text] if "://" in text else [path, RUNS / text, RUNS / f"{text}.zarr"]
+    for candidate in places:
+        if is_archive(candidate) or is_run(Path(candidate)):
             return open_run(candidate, model)
     folder = path if path.is_dir() else RUNS
     known = ", ".join(run.name for run in run_paths(folder)) if folder.is_dir() else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnnviz.recording.run import Run
 
 _UNFINISHED = ("stopped", "interrupted", "failed")
-_MAY_CHANGE = ("epochs", "device", "data_root")
+_MAY_CHANGE = ("epochs", "device", "data_root", "within")
 
 
 def run_to_resume(root: Path, name: str | None) -> Run:
@@ -102,7 +102,7 @@ def _check_change(option: str, recorded: Any, wanted: Any) -> None:
     if option not in _MAY_CHANGE and wanted != recorded:
         raise ConfigError(
             f"{flag} {wanted} differs from the run's {recorded}: a resumed training keeps its options; "
-            "only --epochs, --device and --data-root may be given anew"
+            "only --epochs, --device, --data-root and --within may be given anew"
         )
 
 

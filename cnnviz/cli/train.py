@@ -81,6 +81,15 @@ def train(  # noqa: PLR0913 - each is an option; a test holds that every field o
     every: Annotated[
         int, typer.Option(rich_help_panel=_RECORDING, help="Record after every so many batches of an epoch.")
     ] = _DEFAULT.every,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_RECORDING,
+            metavar="SIZE",
+            help='Keep the run within a size, as "500 MB": old snapshots are thinned out evenly.',
+            show_default="all are kept",
+        ),
+    ] = _DEFAULT.within,
     samples: Annotated[
         int, typer.Option(rich_help_panel=_RECORDING, help="Validation images that travel with the run.")
     ] = _DEFAULT.samples,
@@ -98,7 +107,7 @@ def train(  # noqa: PLR0913 - each is an option; a test holds that every field o
         typer.Option(
             "--resume",
             help="Go on with the run --name, or with the newest unfinished one. It keeps its options; "
-            "--epochs may be raised, --device and --data-root may change.",
+            "--epochs may be raised, --device, --data-root and --within may change.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -121,6 +130,7 @@ def train(  # noqa: PLR0913 - each is an option; a test holds that every field o
         batch_size=batch_size,
         optimizer=optimizer,
         every=every,
+        within=within,
         seed=seed,
         device=device,
         samples=samples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cnnviz.charts.chart import Chart, Curve, Curves
@@ -11,11 +12,13 @@ from cnnviz.plots.plot import plot
 if TYPE_CHECKING:
     from cnnviz.recording.run import Run
 
+# As cnnviz names them, "validation/error", or as other libraries do: "eval_error", "val.error".
+_ENDING = re.compile(r"[/_.]error$")
 _FIRST = ("train/error", "validation/error", "test/error")
 
 
 def _label(name: str) -> str:
-    return {"train/error": "training"}.get(name, name.removesuffix("/error"))
+    return {"train/error": "training"}.get(name, _ENDING.sub("", name))
 
 
 @plot("errors")
@@ -30,10 +33,10 @@ def errors(run: Run) -> Chart:
     Raises:
         RunError: If no metric that ends in "error" was recorded.
     """
-    known = [name for name in run.metrics if name.split("/")[-1] == "error"]
+    known = [name for name in run.metrics if _ENDING.search(name) or name == "error"]
     if not known:
         raise RunError(
-            f"{run.path} has no metric that ends in 'error'; it has {', '.join(run.metrics) or 'none'}"
+            f"{run.location} has no metric that ends in 'error'; it has {', '.join(run.metrics) or 'none'}"
         )
     ordered = [name for name in _FIRST if name in known] + [name for name in known if name not in _FIRST]
     curves = tuple(Curve(_label(name), *run.metric(name)) for name in ordered)

@@ -21,6 +21,7 @@ def card_html(run: Run) -> str:
         ("network", f"{run.manifest.network}, {run.manifest.parameters:,} parameters"),
         ("data", run.manifest.description.data or "not named"),
         ("snapshots", _span(run)),
+        *([("missing", str(run.missing))] if run.missing else []),
         *((name.replace("/", " "), _percent(values[-1])) for name, values in last_errors(run)),
     ]
     rows = "".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import RunError
@@ -44,10 +45,12 @@ def read_checkpoint(run: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[s
         RunError: If there is none, or it is damaged.
     """
     path = Layout(run).checkpoint
-    if not path.exists():
+    if not os.path.lexists(path):
         raise RunError(f"{run} holds no checkpoint to go on from; train a new run instead")
     try:
         facts = json.loads(read_metadata(path)[_KEY])
-    except (KeyError, ValueError) as error:
+        if not isinstance(facts, dict):
+            raise TypeError(f"{type(facts).__name__} instead of an object")
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error!r}") from error
     return read_tensors(path), facts

@@ -1,172 +1,164 @@
-"""A run's SQLite database: metrics, the index of snapshots, and the run's status."""
+"""A run's SQLite database: metrics, the index of snapshots, what examples did, and the run's status."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from cnnviz.recording.store import Entry
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS metrics (
-    name INTEGER NOT NULL, step INTEGER NOT NULL, value REAL, PRIMARY KEY (name, step)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS snapshots (
-    step INTEGER PRIMARY KEY, file TEXT NOT NULL, bytes INTEGER NOT NULL, digest TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+TABLES = {
+    "names": "CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "metrics": (
+        "CREATE TABLE metrics (name INTEGER NOT NULL, step INTEGER NOT NULL, value REAL, "
+        "PRIMARY KEY (name, step)) WITHOUT ROWID"
+    ),
+    "snapshots": (
+        "CREATE TABLE snapshots (step INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, digest TEXT NOT NULL)"
+    ),
+    "examples": "CREATE TABLE examples (pass INTEGER PRIMARY KEY, codes BLOB NOT NULL)",
+    "state": "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+}
+"""What the database holds, and nothing else: a reader refuses one with other tables, views or triggers."""
+
+EXAMPLES_STEP = "examples_step"
+THINNED = "thinned"
 
 _REPLACE = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)"
 _KEEP = "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?)"
+_SET = "INSERT OR REPLACE INTO state VALUES (?, ?)"
 
 
-class Entry(NamedTuple):
-    """One row of the snapshot index."""
+class Transaction:
+    """What is written together, all or nothing."""
 
-    step: int
-    file: str
-    bytes: int
-    digest: str
+    def __init__(self, connection: sqlite3.Connection, names: dict[str, int]) -> None:
+        self._execute = connection.execute
+        self._many = connection.executemany
+        self._names = names
+
+    def metrics(self, step: int, metrics: Mapping[str, float], *, replace: bool) -> None:
+        """Write metrics; new values take the place of old ones of the same step and name, or the old ones stay."""
+        rows = [(self._name_id(name), step, value) for name, value in metrics.items()]
+        self._many(_REPLACE if replace else _KEEP, rows)
+
+    def entry(self, entry: Entry) -> None:
+        """Write the index row of a snapshot."""
+        self._execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", entry)
+
+    def resize(self, step: int, size: int) -> None:
+        """Write how many bytes a snapshot takes now."""
+        self._execute("UPDATE snapshots SET bytes = ? WHERE step = ?", (size, step))
+
+    def drop(self, steps: list[int]) -> None:
+        """Take snapshots out of the index, and tell readers to look at it anew."""
+        self._many("DELETE FROM snapshots WHERE step = ?", [(step,) for step in steps])
+        self._execute(
+            "INSERT INTO state VALUES (?, '1') ON CONFLICT (key) DO UPDATE SET value = value + 1", (THINNED,)
+        )
+
+    def examples(self, codes: Mapping[int, bytes], last_step: int) -> None:
+        """Write the passes over the examples that changed, known up to `last_step`."""
+        self._many("INSERT OR REPLACE INTO examples VALUES (?, ?)", list(codes.items()))
+        self.state({EXAMPLES_STEP: str(last_step)})
+
+    def state(self, values: Mapping[str, str]) -> None:
+        """Write what the run as a whole is at now, as text."""
+        self._many(_SET, list(values.items()))
+
+    def _name_id(self, name: str) -> int:
+        if name not in self._names:
+            cursor = self._execute("INSERT INTO names (name) VALUES (?)", (name,))
+            self._names[name] = int(cursor.lastrowid or 0)
+        return self._names[name]
 
 
 class Writer:
     """The one connection that writes."""
 
     def __init__(self, path: Path, *, durable: bool) -> None:
-        # The training loop may call the recorder from another thread than the one that made it.
         self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._durable = durable
+        self._connection: sqlite3.Connection | None = None
+        self._names: dict[str, int] = {}
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._connection.executescript(_SCHEMA)
-            names = self._connection.execute("SELECT name, id FROM names")
-            self._names: dict[str, int] = dict(names)
+            self._connect("rwc")
         except sqlite3.Error as error:
-            self._connection.close()
+            self._disconnect()
             raise RunError(f"{path} can't be written: {error}") from error
 
-    def write(self, step: int, metrics: Mapping[str, float], entry: Entry | None, *, replace: bool) -> None:
-        """Write the metrics of `step` and the index row of its snapshot, all or nothing.
-
-        Args:
-            step: The step.
-            metrics: Names to values.
-            entry: The row of the snapshot, if there is one.
-            replace: Whether new values take the place of old ones of the same step and name, or the old ones stay.
+    def write(self, fill: Callable[[Transaction], None]) -> None:
+        """Write what `fill` writes into a transaction, all or nothing.
 
         Raises:
-            RunError: If the database can't be written, as on a full disk.
+            sqlite3.Error: If the database can't be written, as on a full disk.
         """
+        connection = self._connection or self._connect("rw")
         try:
-            self._write(step, metrics, entry, _REPLACE if replace else _KEEP)
-        except sqlite3.Error as error:
-            raise RunError(f"{self._path} can't be written: {error}") from error
-
-    def _write(self, step: int, metrics: Mapping[str, float], entry: Entry | None, insert: str) -> None:
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
-            rows = [(self._name_id(name), step, value) for name, value in metrics.items()]
-            self._connection.executemany(insert, rows)
-            if entry is not None:
-                execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", entry)
-            execute("COMMIT")
-        except BaseException:
-            execute("ROLLBACK")
-            self._names = dict(execute("SELECT name, id FROM names"))
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                fill(Transaction(connection, self._names))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # on some errors SQLite has rolled back already
+                    connection.execute("ROLLBACK")
+                self._names = {}
+                self._names = dict(connection.execute("SELECT name, id FROM names"))
+                raise
+        except sqlite3.OperationalError:
+            # A disk that was lost and is back needs a new connection; a full one does not mind.
+            self._disconnect()
             raise
-
-    def set_state(self, **values: str) -> None:
-        """Write what the run as a whole is at now, as text."""
-        try:
-            self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
-        except sqlite3.Error as error:
-            raise RunError(f"{self._path} can't be written: {error}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the one file, so that the run can be read from read-only media."""
+        if self._connection is None:
+            return
         try:
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError:
-            pass  # a reader is in there; the log stays beside the database, and both are right
+            pass  # a reader is in there, or the disk is full; the log stays beside the database, and both are right
         finally:
-            self._connection.close()
+            self._disconnect()
 
-    def _name_id(self, name: str) -> int:
-        if name not in self._names:
-            cursor = self._connection.execute("INSERT INTO names (name) VALUES (?)", (name,))
-            self._names[name] = int(cursor.lastrowid or 0)
-        return self._names[name]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads the database at `path`, also while it is written; every call opens it anew, so threads may share it."""
-
-    path: Path
-
-    def state(self) -> dict[str, str]:
-        """Return what the run as a whole is at."""
-        return {str(key): str(value) for key, value in self._query("SELECT key, value FROM state")}
-
-    def entries(self, after: int) -> list[Entry]:
-        """Return the index rows of the snapshots behind step `after`, in order."""
-        sql = "SELECT step, file, bytes, digest FROM snapshots WHERE step > ? ORDER BY step"
-        return [Entry(*row) for row in self._query(sql, after)]
-
-    def metric_names(self) -> list[str]:
-        """Return the names of all recorded metrics, sorted."""
-        return [str(name) for (name,) in self._query("SELECT name FROM names ORDER BY name")]
-
-    def metric(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return steps (n,) and values (n,) of one metric; a value that was NaN comes back as NaN."""
-        sql = (
-            "SELECT step, value FROM metrics WHERE name = (SELECT id FROM names WHERE name = ?) ORDER BY step"
-        )
-        rows = self._query(sql, name)
-        steps = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        values = np.fromiter((np.nan if row[1] is None else row[1] for row in rows), np.float64, len(rows))
-        return steps, values
-
-    def last_step(self) -> int:
-        """Return the last step with a metric or a snapshot; -1 if there is none."""
-        sql = "SELECT coalesce(max(step), -1) FROM (SELECT step FROM snapshots UNION ALL SELECT step FROM metrics)"
-        ((step,),) = self._query(sql)
-        return int(step)
-
-    def _query(self, sql: str, *arguments: str | int) -> list[tuple[Any, ...]]:
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        # The training loop may call the recorder from another thread than the one that made it.
+        uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
         try:
-            connection = self._connect()
-            try:
-                return connection.execute(sql, arguments).fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            raise RunError(f"{self.path} can't be read: {error}") from error
-
-    def _connect(self) -> sqlite3.Connection:
-        uri = self.path.absolute().as_uri()
-        connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=10)
-        try:
-            connection.execute("SELECT 1 FROM state LIMIT 1")
-        except sqlite3.OperationalError:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+            known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            for name, sql in TABLES.items():
+                if name not in known:
+                    connection.execute(sql)
+            self._names = dict(connection.execute("SELECT name, id FROM names"))
+        except BaseException:
             connection.close()
-            # On read-only media a database that was left in WAL mode opens only as one that nobody changes.
-            if self.path.with_name(self.path.name + "-wal").exists():
-                raise
-            connection = sqlite3.connect(f"{uri}?immutable=1", uri=True)
+            raise
+        self._connection = connection
         return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+
+def text_of(value: Any) -> str:
+    """Return a text that the database holds.
+
+    Raises:
+        TypeError: If it holds something else.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -7,7 +7,7 @@ recording costs, and there would be no bytes to take a digest of. Reading is lef
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -36,44 +36,50 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_WIDTHS = {name: dtype.itemsize for dtype, name in _NAMES.items()}
 
 
-def encode_tensors(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> list[memoryview]:
-    """Return the parts of a safetensors file that holds `tensors`.
+class Raw(NamedTuple):
+    """A tensor as it is written: its type's name in the format, its shape and its memory in row-major order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+
+def raw_tensor(name: str, tensor: Tensor) -> Raw:
+    """Return the memory of a tensor; a view of it where it is contiguous and on the CPU.
 
     Args:
-        tensors: Dense tensors by name, on any device.
-        metadata: Text to store beside them.
-
-    Returns:
-        The header, then the memory of each tensor; views of the tensors where those are contiguous on the CPU.
+        name: What an error shall call it.
+        tensor: A dense tensor on any device.
 
     Raises:
-        ModelError: If a tensor is of a type that the format doesn't know.
+        ModelError: If it is of a type that the format doesn't know.
+    """
+    dtype = _NAMES.get(tensor.dtype)
+    if dtype is None or tensor.layout != torch.strided:
+        raise ModelError(f"{name!r} can't be recorded: it is a tensor of {tensor.dtype}, {tensor.layout}")
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return Raw(dtype, tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
+
+
+def encode_tensors(raws: Mapping[str, Raw], metadata: Mapping[str, str] | None = None) -> list[memoryview]:
+    """Return the parts of a safetensors file: the header, then the memory of each tensor.
+
+    Args:
+        raws: The tensors by name.
+        metadata: Text to store beside them.
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     parts = []
     offset = 0
     # The widest types first, so that every tensor starts at a multiple of its element's size.
-    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
-        data = _memory(name, tensor)
-        end = offset + len(data)
-        header[name] = {
-            "dtype": _NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
-        parts.append(data)
+    for name, raw in sorted(raws.items(), key=lambda item: -_WIDTHS[item[1].dtype]):
+        end = offset + len(raw.data)
+        header[name] = {"dtype": raw.dtype, "shape": list(raw.shape), "data_offsets": [offset, end]}
+        parts.append(raw.data)
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return [memoryview(len(text).to_bytes(8, "little") + text), *parts]
-
-
-def _memory(name: str, tensor: Tensor) -> memoryview:
-    if tensor.dtype not in _NAMES or tensor.layout != torch.strided:
-        raise ModelError(f"{name!r} can't be recorded: it is a tensor of {tensor.dtype}, {tensor.layout}")
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data

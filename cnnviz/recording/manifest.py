@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import uuid
 from dataclasses import asdict, dataclass, field
@@ -11,11 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnviz.errors import ConfigError, RunError
-from cnnviz.recording.layout import FORMAT, write_whole
+from cnnviz.recording.layout import FORMAT, require_regular, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+# No run needs more; what goes deeper can be parsed, but not be written or compared.
+_MOST_LEVELS = 100
+_MOST_AXES = 64
 
 _SOFTWARE = ("cnnviz", "torch", "torchvision", "numpy", "safetensors")
 
@@ -58,6 +63,8 @@ class Manifest:
         class_name: The class of the network, for people; it is never imported from here.
         parameters: How many parameters the network has.
         layers: Layers in the order in which they run.
+        layers_from: How they were found: by a "forward pass", or in the "module tree", where a network could not be
+            run and what its forward calls as a function is not known; or the "names of weights".
         shapes: Layer name to the shape of its output for one image, where known.
         software: Package name to version.
         format: The version of the layout.
@@ -72,6 +79,7 @@ class Manifest:
     shapes: Mapping[str, tuple[int, ...]]
     software: Mapping[str, str]
     description: Description
+    layers_from: str = "forward pass"
     format: int = FORMAT
 
     @property
@@ -108,8 +116,10 @@ def write_manifest(path: Path, manifest: Manifest, *, durable: bool) -> None:
         ConfigError: If the description holds something that JSON can't hold.
     """
     try:
-        text = json.dumps(asdict(manifest), indent=2)
-    except (TypeError, ValueError) as error:
+        content = asdict(manifest)
+        text = json.dumps(content, indent=2)
+        _check_depth(content)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the description of a run must be what JSON can hold: {error}") from error
     write_whole(path, [f"{text}\n".encode()], durable=durable)
 
@@ -121,18 +131,31 @@ def read_manifest(path: Path) -> Manifest:
         RunError: If it is absent or damaged, or of a later format than this cnnviz knows.
     """
     try:
+        if not os.path.lexists(path):
+            raise RunError(f"{path.parent} is not a run: it has no {path.name}")
+        require_regular(path)
         content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise RunError(f"{path.parent} is not a run: it has no {path.name}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} can't be read: {error}") from error
+    return manifest_of(content, path)
+
+
+def manifest_of(content: Any, path: object) -> Manifest:
+    """Return the manifest that was parsed from `path`.
+
+    Raises:
+        RunError: If it is damaged, or of a later format than this cnnviz knows.
+    """
     try:
         if int(content["format"]) > FORMAT:
             raise RunError(
-                f"{path.parent} was written in format {content['format']}, but this cnnviz reads formats up to "
+                f"{path} was written in format {content['format']}, but this cnnviz reads formats up to "
                 f"{FORMAT}: install a newer cnnviz"
             )
-        return _from_json(content)
+        _check_depth(content)
+        # JSON can hold halves of characters, which nothing can show; names of files may have them.
+        text = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+        return _from_json(json.loads(text))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged: {error!r}") from error
 
@@ -144,14 +167,40 @@ def _from_json(content: dict[str, Any]) -> Manifest:
         raise TypeError("arguments and config are objects")
     if not all(isinstance(description[key], str | None) for key in ("model", "data")):
         raise TypeError("model and data are names")
+    if not isinstance(description.get("seed"), int | None):
+        raise TypeError("the seed is a whole number")
     return Manifest(
         id=str(content["id"]),
         created=str(datetime.fromisoformat(content["created"]).isoformat()),
         class_name=str(content["class_name"]),
         parameters=int(content["parameters"]),
+        layers_from=str(content.get("layers_from", "forward pass")),
         layers=tuple(Layer(str(name), str(kind)) for name, kind in content["layers"]),
-        shapes={str(name): tuple(int(n) for n in shape) for name, shape in content["shapes"].items()},
+        shapes={str(name): _shape(shape) for name, shape in content["shapes"].items()},
         software={str(name): str(value) for name, value in content["software"].items()},
         description=Description(**description),
         format=int(content["format"]),
     )
+
+
+def _shape(sizes: list[int]) -> tuple[int, ...]:
+    shape = tuple(int(size) for size in sizes)
+    if len(shape) > _MOST_AXES or not all(0 <= size < 2**63 for size in shape):
+        raise ValueError("no tensor has such a shape")
+    return shape
+
+
+def _check_depth(content: object) -> None:
+    """Raise ValueError if objects and lists are nested without measure."""
+    level = [content]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for value in level for inner in _inner(value)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_MOST_LEVELS} levels deep")
+
+
+def _inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()

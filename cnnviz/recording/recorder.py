@@ -1,47 +1,45 @@
-"""The only writer of a run."""
+"""Recording a training from inside its loop."""
 
 from __future__ import annotations
 
-import contextlib
 import operator
+import time
+import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 
-from cnnviz.errors import ConfigError, RunError
-from cnnviz.probe import layers_in_order
-from cnnviz.recording.database import Entry, Reader, Writer
-from cnnviz.recording.layout import Layout
-from cnnviz.recording.lock import WriterLock
-from cnnviz.recording.manifest import (
-    Description,
-    Layer,
-    Manifest,
-    new_id,
-    now,
-    read_manifest,
-    software_versions,
-    write_manifest,
-)
-from cnnviz.recording.samples import checked_samples, write_samples
-from cnnviz.recording.schedule import Schedule, every
-from cnnviz.recording.tensors import state_tensors, write_tensors
+from cnnviz.errors import ConfigError, RecordingWarning, RunError
+from cnnviz.recording.background import BackgroundWriter
+from cnnviz.recording.bare import bare_module, is_built, records_here, state_tensors, trains_elsewhere
+from cnnviz.recording.describing import describe_built, make_manifest
+from cnnviz.recording.examples import Visits
+from cnnviz.recording.manifest import Description, read_manifest
+from cnnviz.recording.samples import checked_samples
+from cnnviz.recording.schedule import Schedule, bind, every, limit_of
+from cnnviz.recording.writer import Ending, Record, RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
-Ending = Literal["finished", "stopped", "diverged", "failed"]
+# What examples did is packed and written this often: seldom enough to cost nothing, often enough to lose little.
+_EXAMPLES_SECONDS = 5.0
 
 
 class Recorder:
     """Records a training into a run: metrics at every call of `record`, snapshots when the schedule says so.
 
     It leaves the network and the random state bit for bit as they were. As a context manager it closes the run as
-    finished, as stopped after Ctrl-C, or as failed after any other exception.
+    finished, as stopped after Ctrl-C, or as failed after any other exception. In a distributed training rank 0
+    records, and on the other ranks all of it does nothing.
+
+    On a full or lost disk the training goes on: one RecordingWarning is shown, and the run tells what is missing.
     """
 
     def __init__(  # noqa: PLR0913 - the one line that a user's loop needs; all but two have defaults
@@ -52,48 +50,54 @@ class Recorder:
         snapshots: Schedule = every(100),  # noqa: B008 - frozen
         samples: tuple[Tensor, Tensor] | None = None,
         description: Description | None = None,
+        steps_per_epoch: int | None = None,
         durable: bool = False,
         resume: bool = False,
+        background: bool | None = None,
     ) -> None:
         """Begin a run, or go on with one.
 
         Args:
             path: The run's folder; it is made, and must not hold a run yet.
-            model: The network that is trained.
-            snapshots: Says at which steps to take a snapshot.
+            model: The network that is trained; of one that is compiled, or wrapped to run in parallel, the bare one.
+            snapshots: Says at which steps to take a snapshot, and with `within` how large the run may grow.
             samples: Validation images (n, c, h, w), uint8 or as the network sees them, and labels (n,).
             description: What else to remember of the run; when going on with one, what to remember from now on.
+            steps_per_epoch: How many steps an epoch has, for schedules that count epochs.
             durable: Whether to force every snapshot to the disk, against a loss of power.
             resume: Go on with the run at `path`. Steps that it holds already are left as they are.
+            background: Whether to write in a thread of its own; by default where the network is on an accelerator
+                or the training is distributed, as elsewhere it is slower (benchmarks/recording.py).
 
         Raises:
             RunError: If there is a run already, or none to go on with, or another process writes it.
-            ConfigError: If the samples are no images and labels, or the description is not what JSON can hold.
+            ConfigError: If the samples are no images and labels, the description is not what JSON can hold, or the
+                schedule counts epochs and nobody says how long they are.
         """
-        self._layout = Layout(path)
+        self.path = str(path)
         self._model = model
-        self._schedule = snapshots
-        self._durable = durable
+        self._schedule = bind(snapshots, steps_per_epoch)
+        self._step = -1
         self._closed = False
+        self._described: set[str] = set()
+        self._writer: RunWriter | None = None
+        self._background: BackgroundWriter | None = None
+        self._visits = Visits()
+        self._examples_due = time.monotonic() + _EXAMPLES_SECONDS
         if samples is not None:
             samples = checked_samples(samples)
-        self._begin(resume)
-        self._lock = WriterLock(self._layout.lock)
-        try:
-            self._database = Writer(self._layout.database, durable=durable)
-            reader = Reader(self._layout.database)
-            self._last_snapshot = max((entry.step for entry in reader.entries(-1)), default=-1)
-            self._recorded = reader.last_step()
-            self._step = -1
-            self._database.set_state(status="running", detail="")
-            if not resume:
-                self._describe(samples, description or _describe_built(model))
-            elif description is not None:
-                manifest = replace(read_manifest(self._layout.manifest), description=description)
-                write_manifest(self._layout.manifest, manifest, durable=durable)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._samples = samples
+        if records_here():
+            writer = RunWriter(path, durable=durable, resume=resume, limit=limit_of(snapshots))
+            try:
+                self._begin(writer, description, resume=resume)
+            except BaseException:
+                writer.release()
+                raise
+            self._writer = writer
+            self._last_snapshot = writer.last_snapshot
+            if background if background is not None else trains_elsewhere(model):
+                self._background = BackgroundWriter(writer)
 
     def __enter__(self) -> Self:
         return self
@@ -106,11 +110,6 @@ class Recorder:
         else:
             self.close("failed", f"{kind.__name__}: {error}")
 
-    @property
-    def path(self) -> str:
-        """The run's folder."""
-        return str(self._layout.root)
-
     def record(
         self, step: int, metrics: Mapping[str, float | Tensor] | None = None, *, snapshot: bool | None = None
     ) -> None:
@@ -118,26 +117,67 @@ class Recorder:
 
         Args:
             step: The number of updates so far, 0 or more, never falling. One step may be recorded in several calls.
-            metrics: Names like "validation/error" to numbers; error rates in [0, 1].
+            metrics: Names like "validation/error" to numbers; error rates in [0, 1]. Where they lie on an
+                accelerator and the run is written in the background, nothing waits for them.
             snapshot: Whether to take a snapshot; None asks the schedule.
 
         Raises:
             ConfigError: If the step falls or is no whole number, or a metric has no name or is no number.
+            ModelError: If the network's state can't be recorded.
+            RunError: If the run is closed.
+        """
+        step = self._checked(step)
+        if self._writer is None:
+            return
+        numbers, pending = _numbers(metrics or {}, keep=self._background is not None)
+        self._step = step
+        due = self._schedule(step) if snapshot is None else snapshot
+        state = self._state() if due and step > self._last_snapshot else None
+        # A resumed training repeats the steps between its checkpoint and its end; what was recorded there stays.
+        record = Record(step, numbers, state, replace=step > self._writer.recorded)
+        self._put(self._with_examples(record), pending)
+        if state is not None:
+            self._last_snapshot = step
+
+    def record_examples(
+        self,
+        step: int,
+        indices: Tensor | NDArray[np.int64] | Sequence[int],
+        correct: Tensor | NDArray[np.bool_] | Sequence[bool],
+        loss: Tensor | NDArray[np.float32] | Sequence[float],
+    ) -> None:
+        """Record what the network made of some training examples; see `Run.examples`.
+
+        It is kept with 7 bits an example and visit: right or wrong exactly, the loss to some 7 %.
+
+        Args:
+            step: The number of updates so far, 0 or more.
+            indices: (b,), the numbers of the examples in the training set, from 0.
+            correct: (b,), whether the network was right.
+            loss: (b,), the loss of each.
+
+        Raises:
+            ConfigError: If the three do not fit together.
             RunError: If the run is closed.
         """
         if self._closed:
             raise RunError(f"{self.path} is closed; nothing more can be recorded")
-        step = _whole(step)
-        if step < 0 or step < self._step:
-            raise ConfigError(
-                f"step {step} can't be recorded after step {self._step}: steps start at 0 and never fall"
-            )
-        self._step = step
-        values = {name: _number(name, value) for name, value in (metrics or {}).items()}
-        due = self._schedule(step) if snapshot is None else snapshot
-        entry = self._snapshot(step) if due and step > self._last_snapshot else None
-        # A resumed training repeats the steps between its checkpoint and its end; what was recorded there stays.
-        self._database.write(step, values, entry, replace=step > self._recorded)
+        if self._writer is not None:
+            self._visits.add(_whole(step), indices, correct, loss)
+            if time.monotonic() >= self._examples_due:
+                self._put(self._with_examples(Record(_whole(step))), {})
+
+    def flush(self) -> None:
+        """Wait until all that was recorded is written; at once where nothing is written in the background.
+
+        Raises:
+            CnnvizError: What something recorded earlier met there.
+        """
+        if self._writer is not None and not self._closed:
+            self._examples_due = 0.0
+            self._put(self._with_examples(Record(max(self._step, 0))), {})
+        if self._background is not None:
+            self._background.flush()
 
     def close(self, status: Ending = "finished", detail: str = "") -> None:
         """End the run; closing twice does nothing.
@@ -148,44 +188,76 @@ class Recorder:
         """
         if self._closed:
             return
-        self._closed = True
-        self._database.set_state(status=status, detail=detail, ended=now())
-        self._database.close()
-        self._lock.release()
-
-    def _begin(self, resume: bool) -> None:
-        root = self._layout.root
-        if resume:
-            read_manifest(self._layout.manifest)
-        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise RunError(f"{root} exists already: choose another name, or go on with it (resume)")
         try:
-            self._layout.snapshots.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{root} can't be made: {error}") from error
+            self.flush()
+        finally:
+            self._closed = True
+            if self._background is not None:
+                self._background.close(status, detail)
+            elif self._writer is not None:
+                self._writer.close(status, detail)
 
-    def _describe(self, samples: tuple[Tensor, Tensor] | None, description: Description) -> None:
-        if samples is not None:
-            write_samples(self._layout.samples, samples, durable=self._durable)
-        found = _find_layers(self._model, samples)
-        manifest = Manifest(
-            id=new_id(),
-            created=now(),
-            class_name=type(self._model).__qualname__,
-            parameters=sum(parameter.numel() for parameter in self._model.parameters()),
-            layers=tuple(Layer(name, kind) for name, kind, _ in found),
-            shapes={name: shape for name, _, shape in found if shape},
-            software=software_versions(),
-            description=description,
-        )
-        # Last: a folder with run.json is a run, so none is ever seen without its database and samples.
-        write_manifest(self._layout.manifest, manifest, durable=self._durable)
+    def _begin(self, writer: RunWriter, description: Description | None, *, resume: bool) -> None:
+        if not resume:
+            self._describe(writer, description or describe_built(bare_module(self._model)), self._samples)
+            return
+        if description is not None:
+            manifest = replace(read_manifest(writer.layout.manifest), description=description)
+            writer.describe(manifest, None)
+        self._described = set(self._model.state_dict()) if is_built(self._model) else set()
+        self._visits.restore(*writer.reader.examples())
 
-    def _snapshot(self, step: int) -> Entry:
-        path = self._layout.snapshot(step)
-        size, digest = write_tensors(path, state_tensors(self._model), durable=self._durable)
-        self._last_snapshot = step
-        return Entry(step, path.name, size, digest)
+    def _describe(
+        self, writer: RunWriter, description: Description, samples: tuple[Tensor, Tensor] | None
+    ) -> None:
+        bare = bare_module(self._model)
+        writer.describe(make_manifest(bare, self._samples, description), samples)
+        self._described = set(bare.state_dict()) if is_built(bare) else set()
+
+    def _state(self) -> dict[str, Tensor] | None:
+        if not is_built(bare_module(self._model)):
+            warnings.warn(
+                f"step {self._step} of {self.path} has no snapshot: the network's lazy layers have no weights before "
+                "its first forward pass",
+                RecordingWarning,
+                stacklevel=3,
+            )
+            return None
+        state = state_tensors(self._model)
+        if (
+            state.keys() != self._described and self._writer is not None
+        ):  # layers that were created on the way
+            self._redescribe(self._writer)
+            self._described = set(state)
+        return state
+
+    def _redescribe(self, writer: RunWriter) -> None:
+        before = read_manifest(writer.layout.manifest)
+        fresh = make_manifest(bare_module(self._model), self._samples, before.description)
+        writer.describe(replace(fresh, id=before.id, created=before.created), None)
+
+    def _put(self, record: Record, pending: Mapping[str, Tensor]) -> None:
+        if self._background is not None:
+            self._background.put(record, pending)
+        elif self._writer is not None:
+            self._writer.put(record)
+
+    def _with_examples(self, record: Record) -> Record:
+        if time.monotonic() < self._examples_due:
+            return record
+        self._examples_due = time.monotonic() + _EXAMPLES_SECONDS
+        changed = self._visits.flush()
+        return replace(record, examples=changed, examples_step=self._visits.last_step) if changed else record
+
+    def _checked(self, step: int) -> int:
+        if self._closed:
+            raise RunError(f"{self.path} is closed; nothing more can be recorded")
+        step = _whole(step)
+        if step < 0 or step < self._step:
+            raise ConfigError(
+                f"step {step} can't be recorded after step {self._step}: steps start at 0 and never fall"
+            )
+        return step
 
 
 def _whole(step: int) -> int:
@@ -193,6 +265,22 @@ def _whole(step: int) -> int:
         return operator.index(step)  # of numpy's and torch's integers, which SQLite doesn't know
     except TypeError as error:
         raise ConfigError(f"a step is a whole number, not {step!r}") from error
+
+
+def _numbers(
+    metrics: Mapping[str, float | Tensor], *, keep: bool
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Return the metrics as numbers; if `keep`, apart from them those that an accelerator may not have computed yet."""
+    pending = {
+        name: value
+        for name, value in metrics.items()
+        if keep and isinstance(value, torch.Tensor) and value.device.type != "cpu"
+    }
+    for name, value in pending.items():
+        if value.numel() != 1 or value.is_complex():
+            raise ConfigError(f"metric {name!r} is no number: a tensor of shape {tuple(value.shape)}")
+    numbers = {name: _number(name, value) for name, value in metrics.items() if name not in pending}
+    return numbers, pending
 
 
 def _number(name: str, value: float | Tensor) -> float:
@@ -204,26 +292,3 @@ def _number(name: str, value: float | Tensor) -> float:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ConfigError(f"metric {name!r} is no number: {value!r}") from error
-
-
-def _find_layers(
-    model: nn.Module, samples: tuple[Tensor, Tensor] | None
-) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Return layers in forward order by running one sample; without samples, in the order of the module tree."""
-    if samples is not None and len(samples[0]):
-        image = samples[0][:1]
-        image = image / 255 if image.dtype == torch.uint8 else image.float()
-        first = next(model.parameters(), None)
-        if first is not None:
-            image = image.to(device=first.device, dtype=first.dtype)
-        # The network may take something else than a bare image batch; recording must not fail over it.
-        with contextlib.suppress(Exception):
-            return layers_in_order(model, image)
-    leaves = [(name, m) for name, m in model.named_modules() if name and next(m.children(), None) is None]
-    return [(name, type(module).__name__, ()) for name, module in leaves]
-
-
-def _describe_built(model: nn.Module) -> Description:
-    """Return the recipe that a network of the registry carries, so that its snapshots can be rebuilt."""
-    recipe = getattr(model, "cnnviz_recipe", None)
-    return Description(model=recipe[0], arguments=recipe[1]) if recipe else Description()

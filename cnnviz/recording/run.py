@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from cnnviz.errors import ConfigError, RunError, StepError
+from cnnviz.recording.archives import is_archive, open_archive
 from cnnviz.recording.card import card_html
-from cnnviz.recording.database import Entry, Reader
-from cnnviz.recording.layout import Layout, is_run
-from cnnviz.recording.lock import writer_lives
-from cnnviz.recording.manifest import Layer, Manifest, read_manifest
+from cnnviz.recording.folder_store import FolderStore
+from cnnviz.recording.layout import is_run
 from cnnviz.recording.rebuild import ModelSource, fill, rebuild
-from cnnviz.recording.samples import Samples, read_samples
 from cnnviz.recording.snapshot import Snapshot
-from cnnviz.recording.tensors import stack_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from cnnviz.recording.examples import Examples
+    from cnnviz.recording.manifest import Layer, Manifest
+    from cnnviz.recording.samples import Samples
+    from cnnviz.recording.store import Entry, Missing, Store
 
 
 class Run:
@@ -34,34 +36,49 @@ class Run:
     is still being written grows by itself: every look at `steps` sees the newest.
     """
 
-    def __init__(self, path: str | PathLike[str], model: ModelSource = None) -> None:
-        """Open the run at `path`; see `open_run`."""
-        self.path = Path(path)
-        self._layout = Layout(path)
-        self._reader = Reader(self._layout.database)
+    def __init__(self, store: Store, model: ModelSource = None) -> None:
+        """Read the run in `store`; see `open_run`."""
+        self.store = store
         self._source = model
-        self._entries: list[Entry] = []
-        self._fixed = False
-        self.manifest: Manifest = read_manifest(self._layout.manifest)
+        self._fixed: NDArray[np.int64] | None = None
+        self.manifest: Manifest = store.manifest()
+
+    @property
+    def location(self) -> str:
+        """Where the run lies: a path, or the URL of an archive."""
+        return self.store.location
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, or that of its archive.
+
+        Raises:
+            RunError: If it is an archive in an object store.
+        """
+        if "://" in self.location:
+            raise RunError(f"{self.location} lies in an object store: it has no path")
+        return Path(self.location)
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
-        return self.path.resolve().name
+        name = PurePosixPath(self.location).name if "://" in self.location else self.path.resolve().name
+        return name.removesuffix(".zarr")
 
     @property
     def status(self) -> str:
         """How it stands: running, finished, stopped, diverged, failed, or interrupted (its writer died)."""
-        status = self._status()
-        if status == "running" and not writer_lives(self._layout.lock):
-            status = self._status()  # anew, as the writer may have ended well between the two looks
-            return "interrupted" if status == "running" else status
-        return status
+        return self.store.state().get("status", "running")
 
     @property
     def detail(self) -> str:
         """More on how the run ended, for people; empty if there is nothing to say."""
-        return self._reader.state().get("detail", "")
+        return self.store.state().get("detail", "")
+
+    @property
+    def missing(self) -> Missing:
+        """The snapshots that could not be written, as on a full disk; false if there are none."""
+        return self.store.missing()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -81,22 +98,27 @@ class Run:
     @property
     def metrics(self) -> list[str]:
         """The names of the recorded metrics, sorted."""
-        return self._reader.metric_names()
+        return self.store.metric_names()
 
     @property
     def steps(self) -> NDArray[np.int64]:
         """The steps (T,) at which there are snapshots, rising."""
-        return np.fromiter((entry.step for entry in self._index()), np.int64)
+        return self._steps().copy()
 
     @property
     def digests(self) -> list[str]:
         """The digests of the snapshots, in the order of their steps."""
-        return [entry.digest for entry in self._index()]
+        return [entry.digest for entry in self.entries()]
 
     @cached_property
     def samples(self) -> Samples:
         """The fixed validation images and labels that travel with the run."""
-        return read_samples(self._layout.samples)
+        return self.store.samples()
+
+    @property
+    def examples(self) -> Examples:
+        """What each training example did at each pass; empty if nothing was recorded of them."""
+        return self.store.examples()
 
     @property
     def first(self) -> Snapshot:
@@ -114,12 +136,15 @@ class Run:
         Raises:
             StepError: If there is none; the message names the nearest.
         """
-        entries = self._index()
-        steps = [entry.step for entry in entries]
+        steps = self._steps()
         place = int(np.searchsorted(steps, step))
         if place == len(steps) or steps[place] != step:
-            raise StepError.missing(str(self.path), step, steps)
-        return Snapshot(self, entries[place])
+            raise StepError.missing(self.location, step, steps)
+        return Snapshot(self, int(steps[place]))
+
+    def entries(self) -> list[Entry]:
+        """Return size and digest of every snapshot, in the order of their steps."""
+        return self.store.entries(self._steps())
 
     def metric(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the steps (n,) and values (n,) of a metric.
@@ -127,9 +152,11 @@ class Run:
         Raises:
             RunError: If nothing was recorded under that name; the message lists the names.
         """
-        steps, values = self._reader.metric(name)
+        steps, values = self.store.metric(name)
         if not len(steps) and name not in self.metrics:
-            raise RunError(f"{self.path} has no metric {name!r}; it has {', '.join(self.metrics) or 'none'}")
+            raise RunError(
+                f"{self.location} has no metric {name!r}; it has {', '.join(self.metrics) or 'none'}"
+            )
         return steps, values
 
     def series(self, name: str) -> Tensor:
@@ -142,73 +169,67 @@ class Run:
 
     def stacked(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Return several parameters or buffers at every step, each (T, *shape), opening each snapshot once."""
-        entries = self._index()
-        if not entries:
-            raise StepError(f"{self.path} holds no snapshots yet")
-        return stack_tensors([self._layout.snapshot(entry.step) for entry in entries], names)
+        steps = self._steps()
+        if not len(steps):
+            raise StepError(f"{self.location} holds no snapshots yet")
+        return self.store.stacked(steps, names)
 
     def load(self, snapshot: Snapshot, into: nn.Module | None = None) -> nn.Module:
         """Return the network with the weights of `snapshot`, in eval mode; `into` is filled instead of a new one."""
-        model = into if into is not None else rebuild(self.manifest, self._source)
-        return fill(model, snapshot.state, f"{self.path} at step {snapshot.step}")
+        state = snapshot.state.read()
+        model = into if into is not None else rebuild(self.manifest, self._source, state)
+        return fill(model, state, f"{self.location} at step {snapshot.step}")
 
-    def only(self, entries: list[Entry]) -> Run:
-        """Return the run of these snapshots alone, which no longer grows."""
+    def only(self, steps: NDArray[np.int64]) -> Run:
+        """Return the run of the snapshots at these steps alone, which no longer grows."""
         view = object.__new__(Run)
         view.__dict__.update(self.__dict__)
-        view._entries, view._fixed = entries, True
+        view._fixed = steps
         return view
 
     def __len__(self) -> int:
-        return len(self._index())
+        return len(self._steps())
 
     def __iter__(self) -> Iterator[Snapshot]:
-        return (Snapshot(self, entry) for entry in list(self._index()))
+        return (Snapshot(self, step) for step in self._steps().tolist())
 
     @overload
     def __getitem__(self, index: int) -> Snapshot: ...
     @overload
     def __getitem__(self, index: slice) -> Run: ...
     def __getitem__(self, index: int | slice) -> Snapshot | Run:
-        entries = self._index()
+        steps = self._steps()
         if isinstance(index, slice):
             if index.step is not None and index.step < 0:
                 raise ConfigError("a run can't be reversed: its steps rise")
-            return self.only(entries[index])
-        if not -len(entries) <= index < len(entries):
-            raise StepError(f"{self.path} has no snapshot number {index}; it holds {len(entries)}")
-        return Snapshot(self, entries[index])
+            return self.only(steps[index])
+        if not -len(steps) <= index < len(steps):
+            raise StepError(f"{self.location} has no snapshot number {index}; it holds {len(steps)}")
+        return Snapshot(self, int(steps[index]))
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, {self.manifest.network}, {self.status}, {len(self)} snapshots)"
+        return f"Run({self.location!r}, {self.manifest.network}, {self.status}, {len(self)} snapshots)"
 
     def _repr_html_(self) -> str:
         return card_html(self)
 
-    def _index(self) -> list[Entry]:
-        if not self._fixed:
-            # A new list made of one look at the old: other threads may walk that one, or add to it, too.
-            known = self._entries
-            if new := self._reader.entries(known[-1].step if known else -1):
-                self._entries = known = [*known, *new]
-            return known
-        return self._entries
-
-    def _status(self) -> str:
-        return self._reader.state().get("status", "running")
+    def _steps(self) -> NDArray[np.int64]:
+        return self._fixed if self._fixed is not None else self.store.steps()
 
 
 def open_run(path: str | PathLike[str], model: ModelSource = None) -> Run:
     """Open a run for reading, also while it is being written.
 
     Args:
-        path: The run's folder.
+        path: The run's folder; or a packed run, an archive: its folder or its URL, as s3://bucket/name.
         model: For a network of your own: a module, a class or function that makes one without arguments, or
             "package.module:factory". Networks that cnnviz knows by name need none.
 
     Raises:
         RunError: If there is no run, or it is damaged or of a later format.
     """
+    if is_archive(path):
+        return Run(open_archive(path), model)
     path = Path(path)
     if not is_run(path):
         known = ", ".join(run.name for run in list_runs(path)) if path.is_dir() else ""
@@ -218,7 +239,7 @@ def open_run(path: str | PathLike[str], model: ModelSource = None) -> Run:
             else "; cnnviz.list_runs(root) lists those under a folder"
         )
         raise RunError(f"{path} is not a run{hint}")
-    return Run(path, model)
+    return Run(FolderStore(path), model)
 
 
 def list_runs(root: str | PathLike[str] = "runs") -> list[Run]:
@@ -230,7 +251,7 @@ def list_runs(root: str | PathLike[str] = "runs") -> list[Run]:
     found = []
     for path in run_paths(root):
         try:
-            found.append(Run(path))
+            found.append(open_run(path))
         except RunError:
             continue
     return sorted(found, key=lambda run: run.manifest.created, reverse=True)
@@ -247,4 +268,4 @@ def run_paths(root: str | PathLike[str]) -> list[Path]:
         raise RunError(
             f"{root} is not a folder; train first (cnnviz train), or name the folder that holds your runs"
         )
-    return sorted(path for path in root.iterdir() if is_run(path))
+    return sorted(path for path in root.iterdir() if is_run(path) or is_archive(path))

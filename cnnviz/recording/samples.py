@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from cnnviz.errors import ConfigError, ImageError
+from cnnviz.errors import ConfigError, ImageError, RunError
 from cnnviz.recording.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -72,8 +73,13 @@ def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) 
 
 def read_samples(path: Path) -> Samples:
     """Return the samples of a run; none if it recorded none."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return Samples(torch.empty(0, 0, 0, 0), torch.empty(0, dtype=torch.int64))
     stored = read_tensors(path, ["images", "labels"])
-    images = stored["images"]
-    return Samples(images / 255 if images.dtype == torch.uint8 else images.float(), stored["labels"])
+    try:
+        images, labels = checked_samples((stored["images"], stored["labels"]))
+        if stored["labels"].dtype != torch.int64 or (len(images) and not images.numel()):
+            raise ConfigError("its labels are no whole numbers, or its images hold no pixels")
+    except ConfigError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    return Samples(images / 255 if images.dtype == torch.uint8 else images.float(), labels)

@@ -5,37 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
-from cnnviz.recording.layout import Layout
-from cnnviz.recording.tensors import read_tensor, tensor_names
+from cnnviz.errors import StepError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import nn
 
-    from cnnviz.recording.database import Entry
     from cnnviz.recording.run import Run
+    from cnnviz.recording.store import Entry, Store
 
 
 class State(Mapping[str, Tensor]):
     """The tensors of a snapshot by name; looking one up reads that tensor alone."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, store: Store, step: int) -> None:
+        self._store = store
+        self._step = step
 
     def __getitem__(self, name: str) -> Tensor:
-        return read_tensor(self._path, name)
+        return self._store.tensors(self._step, [name])[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in tensor_names(self._path)
+        return name in self._store.tensor_names(self._step)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(tensor_names(self._path))
+        return iter(self._store.tensor_names(self._step))
 
     def __len__(self) -> int:
-        return len(tensor_names(self._path))
+        return len(self._store.tensor_names(self._step))
+
+    def read(self) -> dict[str, Tensor]:
+        """Return all tensors by name, reading them at once."""
+        return self._store.tensors(self._step)
 
     def __repr__(self) -> str:
         return f"State({', '.join(self)})"
@@ -48,22 +51,26 @@ class Snapshot:
         run: The run that it belongs to.
         step: The number of updates before it was taken.
         state: Its tensors by name, read when they are looked up.
-        digest: A digest of its file; equal digests hold equal states.
-        bytes: The size of its file.
     """
 
-    def __init__(self, run: Run, entry: Entry) -> None:
+    def __init__(self, run: Run, step: int) -> None:
         self.run = run
-        self._entry = entry
-        self.step = entry.step
-        self.digest = entry.digest
-        self.bytes = entry.bytes
-        self.path = Layout(run.path).snapshot(entry.step)
-        self.state = State(self.path)
+        self.step = step
+        self.state = State(run.store, step)
+
+    @property
+    def digest(self) -> str:
+        """A digest of its state: equal digests mean equal states, also in different runs."""
+        return self._entry().digest
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes were written for it."""
+        return self._entry().bytes
 
     def alone(self) -> Run:
         """Return the run that holds this snapshot only."""
-        return self.run.only([self._entry])
+        return self.run.only(np.array([self.step], np.int64))
 
     def model(self) -> nn.Module:
         """Return the network as it was at this step, on the CPU, in eval mode.
@@ -74,5 +81,13 @@ class Snapshot:
         """
         return self.run.load(self)
 
+    def _entry(self) -> Entry:
+        entries = self.run.store.entries(np.array([self.step], np.int64))
+        if not entries:
+            raise StepError(
+                f"the snapshot at step {self.step} of {self.run.location} is gone: it was thinned out"
+            )
+        return entries[0]
+
     def __repr__(self) -> str:
-        return f"Snapshot(step={self.step}, run={str(self.run.path)!r})"
+        return f"Snapshot(step={self.step}, run={self.run.location!r})"

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-import xxhash
 from safetensors import SafetensorError, safe_open
 
-from cnnviz.errors import ModelError, RunError
-from cnnviz.recording.encoding import encode_tensors
-from cnnviz.recording.layout import write_whole
+from cnnviz.errors import RunError
+from cnnviz.recording.encoding import encode_tensors, raw_tensor
+from cnnviz.recording.layout import require_regular, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-
-_IN_NUMPY = {
-    torch.float16, torch.float32, torch.float64, torch.complex64, torch.bool,
-    torch.uint8, torch.uint16, torch.uint32, torch.uint64,
-    torch.int8, torch.int16, torch.int32, torch.int64,
-}  # fmt: skip
-
-
-def state_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers of `model` by name, as they are now, sharing their memory.
-
-    Raises:
-        ModelError: If its state holds something that is no tensor.
-    """
-    state = model.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise ModelError(f"the state of {type(model).__name__} holds {name!r}, which is no tensor")
-    return dict(state)
+# What the library and torch raise over a damaged file; a shape that overflows is a RuntimeError.
+DAMAGE = (SafetensorError, OSError, RuntimeError, ValueError, OverflowError, TypeError, AttributeError)
 
 
 def write_tensors(
@@ -45,27 +28,29 @@ def write_tensors(
     *,
     metadata: dict[str, str] | None = None,
     durable: bool = False,
-) -> tuple[int, str]:
+) -> None:
     """Write `tensors` to one file, whole or not at all.
 
-    Returns:
-        The size of the file in bytes, and its digest (XXH3, 128 bits, in hex).
+    Raises:
+        ModelError: If a tensor is of a type that the format doesn't know.
     """
-    parts = encode_tensors(tensors, metadata)
-    digest = xxhash.xxh3_128()
-    for part in parts:
-        digest.update(part)
-    write_whole(path, parts, durable=durable)
-    return sum(len(part) for part in parts), digest.hexdigest()
+    raws = {name: raw_tensor(name, tensor) for name, tensor in tensors.items()}
+    write_whole(path, encode_tensors(raws, metadata), durable=durable)
 
 
-def read_tensor(path: Path, name: str) -> Tensor:
-    """Return one tensor of a file, reading nothing else of it.
+@contextmanager
+def opened(path: Path, framework: str = "pt") -> Iterator[safe_open]:
+    """Open a plain file for reading.
 
     Raises:
-        RunError: If the file is absent or damaged, or holds no such tensor.
+        RunError: If it is absent, no plain file or damaged, also where what is done inside finds the damage.
     """
-    return read_tensors(path, [name])[name]
+    require_regular(path)
+    try:
+        with safe_open(path, framework) as file:
+            yield file
+    except DAMAGE as error:
+        raise RunError(f"{path} can't be read: {error}") from error
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -74,25 +59,9 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Te
     Raises:
         RunError: If the file is absent or damaged, or holds no such tensor.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            known = file.keys()
-            return {name: _known(file, name, known, path) for name in (known if names is None else names)}
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} can't be read: {error}") from error
-
-
-def tensor_names(path: Path) -> list[str]:
-    """Return the names of the tensors in a file.
-
-    Raises:
-        RunError: If the file is absent or damaged.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            return list(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} can't be read: {error}") from error
+    with opened(path) as file:
+        known = file.keys()
+        return {name: _known(file, name, known, path) for name in (known if names is None else names)}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -101,38 +70,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         RunError: If the file is absent or damaged.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} can't be read: {error}") from error
-
-
-def stack_tensors(paths: Sequence[Path], names: Sequence[str]) -> dict[str, Tensor]:
-    """Return each named tensor of all files at once, with a leading axis over the files.
-
-    Raises:
-        RunError: If a file is absent or damaged, or a tensor isn't there or is of another shape or type than in
-            the first.
-    """
-    first = read_tensors(paths[0], names)
-    # The library's numpy reader takes a third of the time of its torch reader, but numpy lacks some types.
-    framework = "np" if all(t.dtype in _IN_NUMPY for t in first.values()) else "pt"
-    stacks = {
-        name: torch.empty((len(paths), *tensor.shape), dtype=tensor.dtype) for name, tensor in first.items()
-    }
-    targets = {name: stack if framework == "pt" else stack.numpy() for name, stack in stacks.items()}
-    for row, path in enumerate(paths):
-        try:
-            with safe_open(path, framework) as file:
-                for name, target in targets.items():
-                    value = file.get_tensor(name)
-                    if value.shape != target.shape[1:] or value.dtype != target.dtype:
-                        raise RunError(f"{path}: {name!r} has another shape or type than at the first step")
-                    target[row] = value
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path} can't be read: {error}") from error
-    return stacks
+    with opened(path) as file:
+        return dict(file.metadata() or {})
 
 
 def _known(file: safe_open, name: str, known: list[str], path: Path) -> Tensor:
@@ -140,3 +79,13 @@ def _known(file: safe_open, name: str, known: list[str], path: Path) -> Tensor:
         raise RunError(f"{path} holds no tensor {name!r}; it holds {', '.join(known)}")
     tensor: Tensor = file.get_tensor(name)
     return tensor
+
+
+IN_NUMPY = frozenset(
+    {
+        torch.float16, torch.float32, torch.float64, torch.complex64, torch.bool,
+        torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+        torch.int8, torch.int16, torch.int32, torch.int64,
+    }
+)  # fmt: skip
+"""The types that numpy knows, too."""

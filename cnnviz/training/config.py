@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cnnviz.errors import ConfigError
+from cnnviz.recording.schedule import within
 
 _COUNTS = ("epochs", "batch_size", "every", "seed", "samples", "image_size")
-_NAMES = ("model", "data", "optimizer", "device")
+_NAMES = ("model", "data", "optimizer", "device", "within")
+_MAY_BE_ABSENT = ("image_size", "within")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 
@@ -31,6 +33,7 @@ class TrainConfig:
         batch_size: Images in a batch.
         optimizer: One of adam, adamw, rmsprop, sgd.
         every: Record after every so many batches of an epoch, and at its end.
+        within: Keep the run within a size, such as "500 MB", by thinning out old snapshots; None keeps all.
         seed: Seeds weights, order and dropout.
         device: auto, cpu, cuda, cuda:N or mps.
         samples: How many validation images travel with the run.
@@ -48,6 +51,7 @@ class TrainConfig:
     batch_size: int = 64
     optimizer: str = "sgd"
     every: int = 100
+    within: str | None = None
     seed: int = 0
     device: str = "auto"
     samples: int = 100
@@ -63,6 +67,8 @@ class TrainConfig:
         _require(0 <= self.seed < 2**63, "seed", self.seed, "0 or more")
         _require(self.samples >= 0, "samples", self.samples, "0 or more")
         _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
+        if self.within is not None:
+            within(self.within)  # says itself what is wrong with it
         _require(self.optimizer in OPTIMIZERS, "optimizer", self.optimizer, f"one of {', '.join(OPTIMIZERS)}")
 
     def _check_types(self) -> None:
@@ -74,7 +80,7 @@ class TrainConfig:
         ):
             for name in names:
                 value = getattr(self, name)
-                absent = name == "image_size" and value is None
+                absent = name in _MAY_BE_ABSENT and value is None
                 _require(absent or isinstance(value, kind), name, repr(value), wanted)
 
     def to_json(self) -> dict[str, Any]:

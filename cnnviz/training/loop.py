@@ -12,11 +12,11 @@ from torch.nn import functional
 from cnnviz.data import load
 from cnnviz.errors import RunError
 from cnnviz.models import MODELS
+from cnnviz.recording.bare import state_tensors
 from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
 from cnnviz.recording.recorder import Recorder
-from cnnviz.recording.run import Run
-from cnnviz.recording.schedule import every
-from cnnviz.recording.tensors import state_tensors
+from cnnviz.recording.run import open_run
+from cnnviz.recording.schedule import every, within
 from cnnviz.training.device import pick_device
 from cnnviz.training.evaluate import evaluate
 from cnnviz.training.interrupt import Interrupt
@@ -33,11 +33,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cnnviz.data.split import Data
+    from cnnviz.recording.run import Run
     from cnnviz.training.config import TrainConfig
 
 # Often enough that little is repeated after a kill, seldom enough that it costs nothing.
 _CHECKPOINT_SECONDS = 10.0
 _PROGRESS_SECONDS = 0.1
+# What each training example did is kept for sets up to this size: some megabytes in memory a pass.
+_MOST_EXAMPLES = 1_000_000
 
 
 def fit(
@@ -81,14 +84,14 @@ def fit(
         recorder = Recorder(
             path,
             model,
-            snapshots=schedule,
+            snapshots=schedule if config.within is None else within(config.within, schedule),
             samples=data.validation.head(config.samples),
             description=describe(config, data),
             resume=resume,
         )
         with recorder:
             training.go(_Session(recorder, schedule, interrupt, progress or (lambda _: None)))
-    return Run(path)
+    return open_run(path)
 
 
 @dataclass(frozen=True)
@@ -183,11 +186,14 @@ class _Training:
         if done == 0:
             self._tally = Tally(self._device)
         batches = self._data.train.batches(order, config.batch_size, self._device, skip=done, seed=seed)
-        for images, labels in batches:
+        numbers = order.split(config.batch_size)[done:]
+        for (images, labels), indices in zip(batches, numbers, strict=False):
             due = session.schedule(self.step + 1)
             if due:
                 self._statistics.before()
-            self._update(images, labels)
+            right, losses = self._update(images, labels)
+            if len(order) <= _MOST_EXAMPLES:
+                session.recorder.record_examples(self.step, indices, right, losses)
             if due:
                 self._record(session.recorder)
             now = time.perf_counter()
@@ -197,14 +203,18 @@ class _Training:
             if session.interrupt.requested:
                 return
 
-    def _update(self, images: Tensor, labels: Tensor) -> None:
+    def _update(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Make one step, and return for each image whether the answer was right, and its loss."""
         self._optimizer.zero_grad(set_to_none=True)
         logits = self._model(images)
-        loss = functional.cross_entropy(logits, labels)
-        self._tally.add(self.step + 1, loss.detach(), logits.detach(), labels)
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        loss = losses.mean()
+        right = logits.detach().argmax(1) == labels
+        self._tally.add(self.step + 1, loss.detach(), right)
         loss.backward()
         self._optimizer.step()
         self.step += 1
+        return right, losses.detach()
 
     def _record(self, recorder: Recorder) -> None:
         score = evaluate(

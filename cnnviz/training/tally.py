@@ -34,14 +34,14 @@ class Tally:
         self._seen_losses = 0
         self.images = 0
 
-    def add(self, step: int, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss, logits (b, k) and labels (b,).
+    def add(self, step: int, loss: Tensor, right: Tensor) -> None:
+        """Count a batch: its mean loss, and whether each answer was right, bool (b,).
 
         Raises:
             Diverged: If this loss, or on an accelerator one of the last few, is not finite.
         """
-        self._wrong += (logits.argmax(1) != labels).sum()
-        self.images += len(labels)
+        self._wrong += len(right) - right.sum()
+        self.images += len(right)
         if not self._pending:
             self._first_pending = step
         self._pending.append(loss)

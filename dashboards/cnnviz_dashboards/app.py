@@ -17,10 +17,17 @@ from cnnviz_dashboards.shell import shell
 if TYPE_CHECKING:
     from os import PathLike
 
+    from cnnviz.recording.rebuild import ModelSource
 
-def create_app(root: str | PathLike[str]) -> Dash:
-    """Return the dashboard of the runs that lie directly under `root`."""
-    runs = RunFolder(root)
+
+def create_app(root: str | PathLike[str], model: ModelSource = None) -> Dash:
+    """Return the dashboard of the runs that lie directly under `root`.
+
+    Args:
+        root: The folder that holds the runs.
+        model: For runs of a network of the user's own: see `open_run`.
+    """
+    runs = RunFolder(root, model)
     version = hashlib.blake2b((script() + style()).encode(), digest_size=8).hexdigest()
     arguments: dict[str, Any] = {
         "assets_folder": str(Path(__file__).parent / "assets"),

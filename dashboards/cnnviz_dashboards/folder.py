@@ -12,12 +12,21 @@ from cnnviz.recording.run import Run, open_run, run_paths
 if TYPE_CHECKING:
     from os import PathLike
 
+    from cnnviz.recording.rebuild import ModelSource
+
 
 class RunFolder:
     """Opens the runs that lie directly under one folder, each once."""
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], model: ModelSource = None) -> None:
+        """Look at the runs under `root`.
+
+        Args:
+            root: The folder that holds the runs.
+            model: What makes the network of those runs whose network is a class of the user's own.
+        """
         self.root = Path(root)
+        self._model = model
         self._lock = threading.Lock()
         self._open: dict[str, Run] = {}
 
@@ -40,7 +49,8 @@ class RunFolder:
         with self._lock:
             known = self._open.get(name)
             if known is None or known.manifest.id != fresh.manifest.id:
-                self._open[name] = known = fresh
+                own = fresh.manifest.description.model is None
+                self._open[name] = known = open_run(path, self._model) if own else fresh
             return known
 
     def _is_inside(self, path: Path) -> bool:

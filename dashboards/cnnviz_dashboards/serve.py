@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import waitress
 
 from cnnviz.errors import ConfigError
-from cnnviz_dashboards.app import create_app
 
 if TYPE_CHECKING:
-    from os import PathLike
+    from dash import Dash
 
 _TRIES = 50
 _THREADS = 8
 
 
-def serve(root: str | PathLike[str], *, host: str, port: int, strict_port: bool, open_browser: bool) -> None:
-    """Serve the dashboard of the runs under `root` until Ctrl-C.
+def serve(app: Dash, *, host: str, port: int, strict_port: bool, open_browser: bool) -> None:
+    """Serve a dashboard until Ctrl-C.
 
     Args:
-        root: The folder that holds the runs.
+        app: What `create_app` made.
         host: The address to listen at.
         port: The port to listen at.
         strict_port: Whether it must be this port; else the next free one will do.
@@ -33,7 +32,7 @@ def serve(root: str | PathLike[str], *, host: str, port: int, strict_port: bool,
     Raises:
         ConfigError: If the port is taken, or the host is no address of this machine.
     """
-    server, port = _listen(create_app(root).server, host, port, 1 if strict_port else _TRIES)
+    server, port = _listen(app.server, host, port, 1 if strict_port else _TRIES)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
     print(f"Dashboard: {address}  (Ctrl-C ends it)", flush=True)

@@ -36,7 +36,7 @@ def by_loop(run, images, layer):
         with torch.no_grad():
             model(images)
         handle.remove()
-        results.append(caught[-1])
+        results.append(caught[0])
     return torch.stack(results)
 
 
@@ -250,6 +250,76 @@ def test_where_vmap_cannot_the_loop_steps_in(kind, tmp_path, monkeypatch):
     calls = looped(monkeypatch)
     activations_over_steps(run, images, "relu")
     assert len(calls) == 1
+
+
+class Mixes(Small):  # functions, methods and operators, in place or not, and a layer that runs twice
+    def forward(self, x):
+        x = functional.relu(self.a(x.flatten(1)))
+        x = x + self.gate
+        x *= 2
+        x = functional.leaky_relu(self.a(x), 0.1, inplace=True).sigmoid_()
+        return functional.dropout(self.relu(x), training=self.training)
+
+    @staticmethod
+    def by_hand(state, x):
+        """Return what each call puts out."""
+        found = {"a": functional.linear(x.flatten(1), state["a.weight"], state["a.bias"])}
+        found["relu_1"] = found["a"].clamp(min=0)  # the module has the name "relu"
+        found["add"] = found["relu_1"] + state["gate"]
+        found["mul"] = found["add"] * 2
+        found["a_1"] = functional.linear(found["mul"], state["a.weight"], state["a.bias"])
+        found["leaky_relu"] = torch.where(found["a_1"] > 0, found["a_1"], 0.1 * found["a_1"])
+        found["sigmoid_"] = 1 / (1 + torch.exp(-found["leaky_relu"]))
+        found["dropout"] = found["sigmoid_"]
+        return found
+
+
+MIXED = ["a", "relu_1", "add", "mul", "a_1", "leaky_relu", "sigmoid_", "dropout"]
+
+
+@pytest.mark.parametrize("layer", MIXED)
+def test_functions_vectorized_and_looped(layer, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 2, 2) - 0.2
+    run = recorded(tmp_path / "r", Mixes(), images, shake)
+    expected = torch.stack([Mixes.by_hand(snapshot.state, images)[layer] for snapshot in run])
+    calls = looped(monkeypatch)
+    close(activations_over_steps(run, images, layer), expected)
+    assert calls == []
+
+    def refuse(*_):
+        raise RuntimeError("can't be vectorized")
+
+    monkeypatch.setattr(over_steps, "_vectorized", refuse)
+    close(activations_over_steps(run, images, layer), expected)
+    assert len(calls) == 1
+
+
+def test_functions_need_only_the_tensors_up_to_them(tmp_path, monkeypatch):
+    images = torch.rand(2, 1, 2, 2)
+    run, read = recorded(tmp_path / "r", Mixes(), images, shake), []
+    original = cnnviz.Run.stacked
+    monkeypatch.setattr(
+        cnnviz.Run, "stacked", lambda self, names: read.extend(names) or original(self, names)
+    )
+    activations_over_steps(run, images, "relu_1")
+    assert sorted(read) == ["a.bias", "a.weight"]
+    activations_over_steps(run, images, "add")
+    assert sorted(read[2:]) == ["a.bias", "a.weight", "gate"]
+
+
+def test_functions_of_a_resnet(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    images = torch.rand(1, 1, 28, 28)
+    run = recorded(tmp_path / "r", build("resnet18", channels=1, classes=10, image_size=28), images, shake, 2)
+    calls = looped(monkeypatch)
+    added = activations_over_steps(run, images, "layer1.0.add")
+    close(activations_over_steps(run, images, "layer1.0.relu_1"), added.clamp(min=0))
+    close(activations_over_steps(run, images, "layer1.0"), added.clamp(min=0))
+    conv, bn = (activations_over_steps(run, images, f"layer1.0.{name}") for name in ("relu", "bn2"))
+    assert conv.shape == bn.shape == added.shape
+    close(added - bn, activations_over_steps(run, images, "maxpool"))
+    assert calls == []
 
 
 def test_a_random_layer_gives_the_same_every_time(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 @pytest.fixture
 def served(monkeypatch):
     calls = []
+    monkeypatch.setattr("cnnviz_dashboards.app.create_app", lambda root, model: (root, model))
     monkeypatch.setattr(
-        "cnnviz_dashboards.serve.serve", lambda root, **options: calls.append((root, options))
+        "cnnviz_dashboards.serve.serve",
+        lambda app, **options: calls.append((app[0], options | ({"model": app[1]} if app[1] else {}))),
     )
     return calls
 
@@ -47,3 +49,18 @@ def test_no_folder(cli, served):
 
 def test_no_such_port(cli, served, tmp_path):
     assert cli("dashboard", tmp_path, "--port", "70000").code == 2
+
+
+def test_a_network_of_your_own(cli, served, tmp_path):
+    (tmp_path / "nets.py").write_text("from torch import nn\n\nclass Net(nn.Linear):\n    pass\n")
+    assert cli("dashboard", tmp_path, "--model", "nets:Net").code == 0
+    assert served[0][1]["model"] == "nets:Net"
+
+
+@pytest.mark.parametrize("model", ["nets:Missing", "nowhere:Net", "convnett"])
+def test_a_network_that_is_not_there(cli, served, tmp_path, model):
+    (tmp_path / "nets.py").write_text("")
+    result = cli("dashboard", tmp_path, "--model", model)
+    assert result.code == 1
+    assert model.split(":")[0] in result.line
+    assert served == []

@@ -13,6 +13,7 @@ import torch
 import cnnviz
 from cnnviz.errors import ConfigError
 from cnnviz_dashboards import serve
+from cnnviz_dashboards.app import create_app
 from cnnviz_dashboards.folder import RunFolder
 from cnnviz_dashboards.pages import RUN_PAGES
 from cnnviz_dashboards.pages import runs as runs_page
@@ -324,7 +325,7 @@ def test_serve_says_where_and_opens_the_browser(
     monkeypatch.setattr(serve.webbrowser, "open", opened.append)
     monkeypatch.setattr(serve.threading, "Timer", AtOnce)
     with pytest.raises(KeyboardInterrupt):
-        serve.serve(root, host=host, port=8050, strict_port=False, open_browser=True)
+        serve.serve(create_app(root), host=host, port=8050, strict_port=False, open_browser=True)
     assert server.calls == ["run", "close"]
     assert f"Dashboard: {address}" in capsys.readouterr().out
     assert opened == [address]

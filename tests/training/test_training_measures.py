@@ -92,8 +92,8 @@ def test_layer_statistics_of_parameters_of_the_network_itself():
 def test_the_tally_of_an_epoch():
     tally = Tally(CPU)
     assert all(math.isnan(value) for value in tally.means())
-    tally.add(1, torch.tensor(0.5), torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
-    tally.add(2, torch.tensor(1.0), torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
+    tally.add(1, torch.tensor(0.5), torch.tensor([True, False]))
+    tally.add(2, torch.tensor(1.0), torch.tensor([True]))
     assert tally.means() == (0.75, 1 / 3)
     other = Tally(CPU)
     other.restore(tally.to_json())
@@ -104,21 +104,21 @@ def test_the_tally_of_an_epoch():
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_the_tally_sees_divergence(loss):
     tally = Tally(CPU)
-    logits, labels = torch.zeros(1, 2), torch.tensor([0])
-    tally.add(7, torch.tensor(1.0), logits, labels)
+    right = torch.tensor([True])
+    tally.add(7, torch.tensor(1.0), right)
     with pytest.raises(Diverged, match="the loss of update 8 is") as caught:
-        tally.add(8, torch.tensor(loss), logits, labels)
+        tally.add(8, torch.tensor(loss), right)
     assert caught.value.step == 8
 
 
 def test_on_an_accelerator_the_tally_looks_seldom_and_names_the_right_step():
     tally = Tally(CPU)
     tally._patience = 20
-    logits, labels = torch.zeros(1, 2), torch.tensor([0])
+    right = torch.tensor([True])
     for step in range(1, 20):
-        tally.add(step, torch.tensor(math.nan if step >= 5 else 1.0), logits, labels)
+        tally.add(step, torch.tensor(math.nan if step >= 5 else 1.0), right)
     with pytest.raises(Diverged) as caught:
-        tally.add(20, torch.tensor(1.0), logits, labels)
+        tally.add(20, torch.tensor(1.0), right)
     assert caught.value.step == 5
 
 

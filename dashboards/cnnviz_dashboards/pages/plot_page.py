@@ -86,6 +86,7 @@ class PlotPage:
             [
                 html.H1(self.title, className="cd-heading"),
                 dmc.Text(self.about, c="dimmed", size="sm", maw=760),
+                *_missing(run),
                 html.Div(controls, className="cd-controls"),
                 html.Div(films, className="cd-films"),
                 html.Div(
@@ -116,3 +117,9 @@ class PlotPage:
             values=[chosen.get(name) for name in selects],
             displays=[display(offered) for offered in choices],
         )
+
+
+def _missing(run: Run) -> list[Component]:
+    """Return a note on the snapshots that could not be written, where there are such."""
+    text = str(run.missing)
+    return [dmc.Alert(text, title="Snapshots are missing", color="orange", mt="sm")] if text else []

@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from cnnviz.errors import CnnvizError
 from cnnviz.recording.card import last_errors, sparkline_points
-from cnnviz.recording.run import Run
+from cnnviz.recording.run import Run, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ STATUS_COLOURS = {
     "diverged": "red",
     "failed": "red",
     "damaged": "red",
+    "incomplete": "orange",
 }
 _HEADS = ("Run", "Status", "Network", "Data", "Snapshots", "Training", "Validation", "Test", "", "Begun")
 _ERRORS = ("train/error", "validation/error", "test/error")
@@ -69,7 +70,7 @@ def table(runs: RunFolder) -> Component:
 def _dated_row(path: Path) -> tuple[str, Component]:
     """Return when the run began and its row; what is damaged has no date, so that it comes last."""
     try:
-        run = Run(path)
+        run = open_run(path)
         return run.manifest.created, _row(run)
     except CnnvizError as error:
         return "", _broken(path, str(error))
@@ -79,7 +80,7 @@ def _row(run: Run) -> Component:
     errors = dict(last_errors(run))
     cells = [
         dcc.Link(run.name, href=f"/run/{quote(run.name, safe='')}/errors", className="cd-run-link"),
-        badge(run.status),
+        _status(run),
         run.manifest.network,
         run.manifest.description.data or "–",
         f"{len(run):,}",
@@ -88,6 +89,14 @@ def _row(run: Run) -> Component:
         _when(run.manifest.created),
     ]
     return dmc.TableTr([dmc.TableTd(cell) for cell in cells])
+
+
+def _status(run: Run) -> Component:
+    """Return the status as a badge, and a second one where snapshots are missing, which says why."""
+    missing = str(run.missing)
+    if not missing:
+        return badge(run.status)
+    return html.Span([badge(run.status), " ", badge("incomplete")], title=missing)
 
 
 def badge(status: str) -> Component:

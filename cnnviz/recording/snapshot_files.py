@@ -1,0 +1,177 @@
+"""Reading snapshots from files: each its own, and the files that several share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnviz.errors import RunError
+from cnnviz.recording.tensors import IN_NUMPY, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from safetensors import safe_open
+    from torch import Tensor
+
+    from cnnviz.recording.layout import Layout
+
+ELSEWHERE = "cnnviz.elsewhere"
+"""The metadata of a snapshot's file that says, as JSON, where its other tensors lie: file to name to name there."""
+
+# Numpy's limit is 64, and was 32; one axis more is that of the steps.
+_MOST_AXES = 32
+
+Place = tuple[str, str]
+"""A file inside the run, and the name of a tensor in it."""
+
+
+def places_text(places: Mapping[str, Place]) -> dict[str, str]:
+    """Return the metadata that says where tensors lie; none if all are in the snapshot's own file."""
+    by_file: dict[str, dict[str, str]] = {}
+    for name, (file, stored) in places.items():
+        by_file.setdefault(file, {})[name] = stored
+    return {ELSEWHERE: json.dumps(by_file, separators=(",", ":"))} if by_file else {}
+
+
+def read_places(file: safe_open, path: Path) -> dict[str, Place]:
+    """Return where the tensors of the snapshot at `path` lie that are not in its own file.
+
+    Raises:
+        RunError: If its metadata are damaged.
+    """
+    text = (file.metadata() or {}).get(ELSEWHERE, "{}")
+    try:
+        content = json.loads(text)
+        return {
+            _text(name): (_text(part), _text(stored))
+            for part, names in content.items()
+            for name, stored in names.items()
+        }
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error!r}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    value.encode()  # JSON can hold what is no text
+    return value
+
+
+class SnapshotFiles:
+    """Reads the tensors of the snapshots in one run's folder."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def names(self, step: int) -> list[str]:
+        """Return the names of the tensors of the snapshot at `step`."""
+        path = self._layout.snapshot(step)
+        with opened(path) as file:
+            return list(dict.fromkeys([*file.keys(), *read_places(file, path)]))
+
+    def places(self, step: int) -> dict[str, Place]:
+        """Return where those tensors of a snapshot lie that are not in its own file."""
+        path = self._layout.snapshot(step)
+        with opened(path) as file:
+            return read_places(file, path)
+
+    def read(self, step: int, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the named tensors of the snapshot at `step`, or all of them.
+
+        Raises:
+            RunError: If a file is absent or damaged, or there is no such tensor.
+        """
+        path = self._layout.snapshot(step)
+        with opened(path) as file:
+            own = dict.fromkeys(file.keys())
+            places = (
+                read_places(file, path)
+                if names is None or not own.keys() >= set(names := list(names))
+                else {}
+            )
+            wanted = list(own | dict.fromkeys(places)) if names is None else list(names)
+            unknown = [name for name in wanted if name not in own and name not in places]
+            if unknown:
+                known = ", ".join([*own, *places])
+                raise RunError(f"{path} holds no tensor {unknown[0]!r}; it holds {known}")
+            found = {name: file.get_tensor(name) for name in wanted if name in own}
+        found |= self._read_elsewhere({name: places[name] for name in wanted if name not in own})
+        return {name: found[name] for name in wanted}
+
+    def stack(self, steps: Sequence[int], names: Sequence[str]) -> dict[str, Tensor]:
+        """Return each named tensor at all `steps`, with a leading axis over them.
+
+        Raises:
+            RunError: If a file is absent or damaged, or a tensor isn't there or is of another shape or type than
+                at the first step.
+        """
+        try:
+            stacks = _Stacks(self.read(steps[0], names), len(steps))
+        except (RuntimeError, MemoryError) as error:  # too large, as a whole or along an axis
+            raise RunError(f"{self._layout.root}: {', '.join(names)} can't be stacked: {error}") from error
+        shared: dict[Place, Any] = {}
+        for row, step in enumerate(steps):
+            path = self._layout.snapshot(step)
+            absent = []
+            with opened(path, stacks.framework) as file:
+                own = set(file.keys())
+                for name in names:
+                    if name in own:
+                        stacks.put(row, name, file.get_tensor(name), path)
+                    else:
+                        absent.append(name)
+                places = read_places(file, path) if absent else {}
+            for name in absent:
+                if name not in places:
+                    raise RunError(f"{path} holds no tensor {name!r}")
+                if places[name] not in shared:  # read once, however many snapshots share it
+                    shared[places[name]] = self._read_elsewhere({name: places[name]})[name]
+                stacks.put_tensor(row, name, shared[places[name]], path)
+        return stacks.tensors
+
+    def _read_elsewhere(self, places: Mapping[str, Place]) -> dict[str, Tensor]:
+        found = {}
+        for part in {part for part, _ in places.values()}:
+            path = self._layout.part(part)
+            with opened(path) as file:
+                for name, (where, stored) in places.items():
+                    if where == part:
+                        found[name] = file.get_tensor(stored)
+        return found
+
+
+class _Stacks:
+    """Tensors with a leading axis over steps, filled row by row."""
+
+    def __init__(self, first: Mapping[str, Tensor], count: int) -> None:
+        # The library's numpy reader takes a third of the time of its torch reader, but numpy lacks some types.
+        in_numpy = all(t.dtype in IN_NUMPY and t.ndim < _MOST_AXES for t in first.values())
+        self.framework = "np" if in_numpy else "pt"
+        self.tensors = {name: torch.empty((count, *t.shape), dtype=t.dtype) for name, t in first.items()}
+        self._targets: dict[str, Any] = (
+            {name: stack.numpy() for name, stack in self.tensors.items()}
+            if self.framework == "np"
+            else self.tensors
+        )
+
+    def put(self, row: int, name: str, value: Any, path: Path) -> None:
+        """Fill one row with what the reader gave, an array or a tensor."""
+        target = self._targets[name]
+        if value.shape != target.shape[1:] or value.dtype != target.dtype:
+            raise _another(name, path)
+        target[row] = value
+
+    def put_tensor(self, row: int, name: str, value: Tensor, path: Path) -> None:
+        """Fill one row with a tensor."""
+        if value.shape != self.tensors[name].shape[1:]:  # numpy may not even know such a shape
+            raise _another(name, path)
+        self.put(row, name, value.numpy() if self.framework == "np" else value, path)
+
+
+def _another(name: str, path: Path) -> RunError:
+    return RunError(f"{path}: {name!r} has another shape or type than at the first step")
