@@ -40,7 +40,9 @@ def test_notebook_is_stored_without_outputs():
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning", "ignore:.*does not have many workers")
+@pytest.mark.filterwarnings(
+    "ignore:.*treespec, LeafSpec:FutureWarning", "ignore:.*does not have many workers"
+)
 def test_lightning_training_is_recorded(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["lightning_callback.py", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "lightning_callback.py"), run_name="__main__")

@@ -45,8 +45,12 @@ def cnnviz_command(
     """
 
 
-for _command in (train, dashboard, runs, show, plot):
-    app.command()(_command)
+app.command()(train)
+app.command()(dashboard)
+app.command()(runs)
+app.command()(show)
+app.command()(plot)
 app.command("import")(import_)
-for _command in (export, pack, check):
-    app.command()(_command)
+app.command()(export)
+app.command()(pack)
+app.command()(check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import deque
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from cnnviz.errors import RunError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 # Bounds what may wait: a disk that is slower than the training holds it up only beyond that.
 MOST_BYTES = 1 << 30
+# What a record takes in memory beside its tensors, about, and each of its metrics.
+_RECORD_BYTES = 1000
+_METRIC_BYTES = 200
 
 
 class _Waiting(NamedTuple):
@@ -32,8 +38,8 @@ class BackgroundWriter:
     """Hands records to a RunWriter in another thread, in order.
 
     A snapshot is copied at once, on an accelerator into pinned memory and without waiting for it: whoever trains
-    on may change the weights right after. At least one record is taken however large it is; further ones wait
-    until there is room.
+    on may change the weights right after. One record is taken however large it is; further ones wait until there is
+    room.
     """
 
     def __init__(self, writer: RunWriter, most_bytes: int = MOST_BYTES) -> None:
@@ -41,16 +47,16 @@ class BackgroundWriter:
         self._most_bytes = most_bytes
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
-        self._busy = False
         self._ended = False
         self._error: Exception | None = None
         self._changed = threading.Condition()
+        self._process = os.getpid()
         self._thread = threading.Thread(target=self._work, name="cnnviz-recorder", daemon=True)
         self._thread.start()
-        atexit.register(self.flush)
+        atexit.register(self._at_exit)
 
     def put(self, record: Record, numbers: Mapping[str, Tensor]) -> None:
-        """Take a record; wait only if more than `most_bytes` wait already.
+        """Take a record; wait first if with it more than `most_bytes` would wait.
 
         Args:
             record: What to write; its state's tensors on any device, which may change after this returns.
@@ -59,13 +65,13 @@ class BackgroundWriter:
         Raises:
             CnnvizError: What an earlier record met in the thread.
         """
+        size = _size(record)
+        with self._changed:
+            self._wait(lambda: not self._bytes or self._bytes + size <= self._most_bytes)
         state = None if record.state is None else {name: _copy(t) for name, t in record.state.items()}
         copies = {name: _copy(tensor) for name, tensor in numbers.items()}
         events = _mark([*(record.state or {}).values(), *numbers.values()])
-        size = sum(t.nbytes for t in (state or {}).values())
         with self._changed:
-            self._changed.wait_for(lambda: not self._queue or self._bytes + size <= self._most_bytes)
-            self._raise()
             self._queue.append(_Waiting(replace(record, state=state), copies, size, events))
             self._bytes += size
             self._changed.notify_all()
@@ -77,49 +83,61 @@ class BackgroundWriter:
             CnnvizError: What a record met in the thread.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: (not self._queue and not self._busy) or not self._thread.is_alive()
-            )
-            self._raise()
+            self._wait(lambda: not self._bytes)
 
     def close(self, status: Ending, detail: str) -> None:
         """Write all that waits, and end the run."""
         try:
             self.flush()
         finally:
-            atexit.unregister(self.flush)
+            atexit.unregister(self._at_exit)
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
             self._thread.join()
             self._writer.close(status, detail)
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._ended)
-                if not self._queue:
-                    return
-                waiting = self._queue.popleft()
-                self._busy = True
-            try:
-                for event in waiting.copied:
-                    event.synchronize()
-                numbers = {name: float(tensor.item()) for name, tensor in waiting.numbers.items()}
-                record = waiting.record
-                self._writer.put(replace(record, metrics={**record.metrics, **numbers}))
-            except Exception as error:  # told to whoever records next
-                self._error = self._error or error
-            finally:
-                with self._changed:
-                    self._bytes -= waiting.bytes
-                    self._busy = False
-                    self._changed.notify_all()
-
-    def _raise(self) -> None:
+    def _wait(self, until: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: until() or not self._thread.is_alive())
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+        if not self._thread.is_alive():
+            raise RunError(f"{self._writer.layout.root} is not written any more: its thread has ended")
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._process:  # a forked process has no such thread, but may hold its lock
+            self.flush()
+
+    def _work(self) -> None:
+        while (waiting := self._next()) is not None:
+            try:
+                self._write(waiting)
+            except Exception as error:  # told to whoever records next
+                self._error = self._error or error
+            size = waiting.bytes
+            del waiting  # its memory is free from now on, however long the next one is waited for
+            with self._changed:
+                self._bytes -= size
+                self._changed.notify_all()
+
+    def _write(self, waiting: _Waiting) -> None:
+        for event in waiting.copied:
+            event.synchronize()
+        numbers = {name: float(tensor.item()) for name, tensor in waiting.numbers.items()}
+        self._writer.put(replace(waiting.record, metrics={**waiting.record.metrics, **numbers}))
+
+    def _next(self) -> _Waiting | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._ended)
+            return self._queue.popleft() if self._queue else None
+
+
+def _size(record: Record) -> int:
+    """Return how many bytes a record takes in memory, about; never 0."""
+    tensors = sum(tensor.nbytes for tensor in (record.state or {}).values())
+    examples = sum(len(codes) for codes in record.examples.values())
+    return tensors + examples + len(record.metrics) * _METRIC_BYTES + _RECORD_BYTES
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The network inside its wrappers: what torch.compile, DataParallel and DDP put around it."""
+"""The network inside its wrappers: what torch.compile, DataParallel and DDP put around it, or around parts of it."""
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import TYPE_CHECKING
 
@@ -11,44 +12,73 @@ from torch import nn
 from cnnviz.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
 _COMPILED = "_orig_mod"
+_PARALLEL = "module"
 
 
 def bare_module(model: nn.Module) -> nn.Module:
     """Return the module that is compiled, or run in parallel, as `model`; the module itself if it is bare."""
-    while (inner := _inner(model)) is not None:
+    while (name := _inner_name(model)) is not None:
+        inner = model._modules[name]
+        if inner is None:
+            break
         model = inner
     return model
 
 
-def bare_name(name: str) -> str:
-    """Return the name of a layer or tensor without what compiled modules put in between."""
-    return ".".join(part for part in name.split(".") if part != _COMPILED)
+def bare_names(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of layers or tensors of `model` without what the wrappers of its parts put into them.
+
+    Args:
+        model: The bare network; parts of it may be wrapped.
+        names: Such as "features._orig_mod.0.weight", which is "features.0.weight".
+    """
+    names = list(names)
+    # A look at the names is quicker than one at the modules, and most networks have nothing of the kind.
+    together = " ".join(names)
+    if _COMPILED not in together and _PARALLEL not in together:
+        return names
+    # What is shared has several names, and each must be found; the innermost first, as the others lead there.
+    for path, module in reversed(list(model.named_modules(remove_duplicate=False))):
+        inner = _inner_name(module)
+        if path and inner is not None:
+            names = [_without(name, path, f"{path}.{inner}") for name in names]
+    return names
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return `model` if neither it nor a part of it is wrapped; else a copy of the bare network of bare parts."""
+    bare = bare_module(model)
+    wrappers = [module for module in bare.modules() if _inner_name(module) is not None]
+    if not wrappers:
+        return bare
+    copies: dict[int, object] = {}
+    for module in reversed(wrappers):  # the innermost first
+        copies[id(module)] = copy.deepcopy(bare_module(module), copies)
+    return copy.deepcopy(bare, copies)
 
 
 def state_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of `model` by their bare names, as they are now, sharing their memory.
 
     Raises:
-        ModelError: If its state holds something that is no tensor, or that has no values yet.
+        ModelError: If its state holds something that is no tensor.
     """
     bare = bare_module(model)
     state = bare.state_dict()
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise ModelError(f"the state of {type(bare).__name__} holds {name!r}, which is no tensor")
-    wrapped = [path for path, module in bare.named_modules() if path and _is_parallel(module)]
-    for path in wrapped:
-        prefix = f"{path}.module."
-        state = {_without(name, prefix, path): tensor for name, tensor in state.items()}
-    return {bare_name(name) if _COMPILED in name else name: tensor for name, tensor in state.items()}
+    return dict(zip(bare_names(bare, state), state.values(), strict=True))
 
 
-def is_built(model: nn.Module) -> bool:
-    """Say whether every parameter has values; those of lazy layers have none before the first forward pass."""
-    return not any(nn.parameter.is_lazy(t) for t in [*model.parameters(), *model.buffers()])
+def is_built(tensors: Iterable[Tensor]) -> bool:
+    """Say whether all these tensors have values; those of lazy layers have none before the first forward pass."""
+    return not any(nn.parameter.is_lazy(tensor) for tensor in tensors)
 
 
 def records_here() -> bool:
@@ -62,18 +92,20 @@ def records_here() -> bool:
 def trains_elsewhere(model: nn.Module) -> bool:
     """Say whether waiting for the disk would hold up an accelerator, or other processes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size() > 1
-    return any(parameter.device.type not in ("cpu", "meta") for parameter in model.parameters())
+        return torch.distributed.get_world_size() > 1 or _on_accelerator(model.parameters())
+    return _on_accelerator(model.parameters())
 
 
-def _inner(model: nn.Module) -> nn.Module | None:
-    name = _COMPILED if _COMPILED in model._modules else "module" if _is_parallel(model) else None
-    return model._modules[name] if name is not None else None
+def _on_accelerator(tensors: Iterable[Tensor]) -> bool:
+    return any(tensor.device.type not in ("cpu", "meta") for tensor in tensors)
 
 
-def _is_parallel(module: nn.Module) -> bool:
-    return isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+def _inner_name(module: nn.Module) -> str | None:
+    if _COMPILED in module._modules:
+        return _COMPILED
+    parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    return _PARALLEL if parallel else None
 
 
-def _without(name: str, prefix: str, path: str) -> str:
-    return f"{path}.{name.removeprefix(prefix)}" if name.startswith(prefix) else name
+def _without(name: str, path: str, inner: str) -> str:
+    return path + name[len(inner) :] if name == inner or name.startswith(f"{inner}.") else name

@@ -27,9 +27,13 @@ TABLES = {
 }
 """What the database holds, and nothing else: a reader refuses one with other tables, views or triggers."""
 
+LOG_BYTES = 4 << 20
+"""How large the write-ahead log grows, about, before it is folded into the database."""
+
 EXAMPLES_STEP = "examples_step"
 THINNED = "thinned"
 
+_PAGE = 4096
 _REPLACE = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)"
 _KEEP = "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?)"
 _SET = "INSERT OR REPLACE INTO state VALUES (?, ?)"
@@ -82,9 +86,20 @@ class Transaction:
 class Writer:
     """The one connection that writes."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
+    def __init__(self, path: Path, *, durable: bool, log_bytes: int = LOG_BYTES) -> None:
+        """Open or make the database.
+
+        Args:
+            path: The file.
+            durable: Whether to force every transaction to the disk, against a loss of power.
+            log_bytes: How large the write-ahead log beside the file shall grow, about.
+
+        Raises:
+            RunError: If the database can't be written.
+        """
         self._path = path
         self._durable = durable
+        self._log_bytes = log_bytes
         self._connection: sqlite3.Connection | None = None
         self._names: dict[str, int] = {}
         try:
@@ -111,9 +126,11 @@ class Writer:
                 self._names = {}
                 self._names = dict(connection.execute("SELECT name, id FROM names"))
                 raise
-        except sqlite3.OperationalError:
-            # A disk that was lost and is back needs a new connection; a full one does not mind.
-            self._disconnect()
+        except sqlite3.OperationalError as error:
+            # A disk that was lost and is back needs a new connection. On a full one that we have must be kept: there
+            # would be no room for what a new one needs.
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:
+                self._disconnect()
             raise
 
     def close(self) -> None:
@@ -124,7 +141,7 @@ class Writer:
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.execute("PRAGMA journal_mode=DELETE")
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             pass  # a reader is in there, or the disk is full; the log stays beside the database, and both are right
         finally:
             self._disconnect()
@@ -136,6 +153,8 @@ class Writer:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={self._log_bytes // _PAGE}")
+            connection.execute(f"PRAGMA journal_size_limit={2 * self._log_bytes}")
             known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             for name, sql in TABLES.items():
                 if name not in known:

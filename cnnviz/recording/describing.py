@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
 from cnnviz.probe import find_layers
-from cnnviz.recording.bare import bare_name, is_built
+from cnnviz.recording.bare import bare_names, is_built
 from cnnviz.recording.manifest import Description, Layer, Manifest, new_id, now, software_versions
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from torch import Tensor, nn
 
 
@@ -24,23 +28,27 @@ def make_manifest(
         samples: Images and labels; the layers are found by running the first image.
         description: What the training loop says.
     """
-    found = find_layers(model, _image(model, samples))
-    bare = {}  # a compiled module and the one inside it are one layer
-    for name, kind, shape in found.layers:
-        bare.setdefault(bare_name(name), (bare_name(name), kind, shape))
-    layers = list(bare.values())
-    parameters = sum(p.numel() for p in model.parameters()) if is_built(model) else 0
+    with _uncompiled():
+        found = find_layers(model, _image(model, samples))
+    names = bare_names(model, [name for name, _, _ in found.layers])
+    kinds = {name: kind for name, (_, kind, _) in zip(names, found.layers, strict=True)}
+    shapes = {name: shape for name, (_, _, shape) in zip(names, found.layers, strict=True) if shape}
     return Manifest(
         id=new_id(),
         created=now(),
         class_name=type(model).__qualname__,
-        parameters=parameters,
-        layers=tuple(Layer(name, kind) for name, kind, _ in layers),
+        parameters=count_parameters(model),
+        layers=tuple(Layer(name, kind) for name, kind in kinds.items()),
         layers_from=found.source,
-        shapes={name: shape for name, _, shape in layers if shape},
+        shapes=shapes,
         software=software_versions(),
         description=description,
     )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers are trained; those of lazy layers that never ran are not known, and not counted."""
+    return sum(parameter.numel() for parameter in model.parameters() if is_built([parameter]))
 
 
 def describe_built(model: nn.Module) -> Description:
@@ -49,13 +57,19 @@ def describe_built(model: nn.Module) -> Description:
     return Description(model=recipe[0], arguments=recipe[1]) if recipe else Description()
 
 
+def _uncompiled() -> AbstractContextManager[object]:
+    """Return a context in which nothing is compiled, which would not be worth it for one image."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled; importing it takes a second
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
 def _image(model: nn.Module, samples: tuple[Tensor, Tensor] | None) -> Tensor | None:
-    """Return the first sample as the network takes it; None if there is none."""
-    if samples is None or not len(samples[0]):
+    """Return the first sample as the network takes it; None if there is none, or it must not run yet."""
+    if samples is None or not len(samples[0]) or not is_built([*model.parameters(), *model.buffers()]):
         return None
     image = samples[0][:1]
     image = image / 255 if image.dtype == torch.uint8 else image.float()
     first = next(model.parameters(), None)
-    if first is None or not is_built(model):
-        return image
-    return image.to(device=first.device, dtype=first.dtype)
+    return image if first is None else image.to(device=first.device, dtype=first.dtype)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnviz.errors import RunError
+from cnnviz.errors import RunError, StepError
 from cnnviz.recording.database_reader import Reader
 from cnnviz.recording.examples import Examples, decode_examples
 from cnnviz.recording.layout import Layout
@@ -17,7 +18,7 @@ from cnnviz.recording.samples import Samples, read_samples
 from cnnviz.recording.snapshot_files import SnapshotFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -81,15 +82,18 @@ class FolderStore:
 
     def tensor_names(self, step: int) -> list[str]:
         """Return the names of the tensors of a snapshot."""
-        return self._files.names(step)
+        with self._thinned_out([step]):
+            return self._files.names(step)
 
     def tensors(self, step: int, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Return the named tensors of a snapshot, or all of them."""
-        return self._files.read(step, names)
+        with self._thinned_out([step]):
+            return self._files.read(step, names)
 
     def stacked(self, steps: NDArray[np.int64], names: Sequence[str]) -> dict[str, Tensor]:
         """Return each named tensor at all of these steps, (len(steps), *shape)."""
-        return self._files.stack(steps.tolist(), names)
+        with self._thinned_out(steps.tolist()):
+            return self._files.stack(steps.tolist(), names)
 
     def samples(self) -> Samples:
         """Return the images and labels that travel with the run."""
@@ -104,6 +108,20 @@ class FolderStore:
             return decode_examples(list(codes.values()))
         except RunError as error:
             raise RunError(f"{self._layout.database} is damaged: {error}") from error
+
+    @contextmanager
+    def _thinned_out(self, steps: Sequence[int]) -> Iterator[None]:
+        """Say of a snapshot that can't be read that it was thinned out meanwhile, where the index knows it no more."""
+        try:
+            yield
+        except RunError as error:
+            known = set(self.steps().tolist())
+            gone = next((step for step in steps if step not in known), None)
+            if gone is None:
+                raise
+            raise StepError(
+                f"the snapshot at step {gone} of {self.location} is gone: it was thinned out"
+            ) from error
 
     def _state(self) -> dict[str, str]:
         state = self._reader.state()

@@ -132,7 +132,7 @@ def write_whole(path: Path, parts: Iterable[bytes | memoryview], *, durable: boo
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         with contextlib.suppress(OSError):  # a full disk has no room for half a file
             temporary.unlink()
         raise

@@ -42,13 +42,13 @@ class Outage:
     def lost(self, step: int) -> None:
         """Note that the snapshot of `step` is missing."""
         spans = list(self.missing.spans)
-        if self._open and spans:
+        if self._open and spans and step > spans[-1][1]:
             first, _, count = spans[-1]
             spans[-1] = (first, step, count + 1)
         else:
             spans.append((step, step, 1))
         self._open = True
-        self.missing = Missing(tuple(spans), self.missing.reason)
+        self.missing = Missing(tuple(sorted(spans)), self.missing.reason)
 
     def over(self) -> None:
         """Note that a snapshot could be written again."""

@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
 
 from cnnviz.errors import ModelError
 from cnnviz.models import MODELS, build
-from cnnviz.recording.bare import bare_module
+from cnnviz.recording.bare import bare_module, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,7 +71,12 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], where: str) -> nn.Module
 def _make(manifest: Manifest, source: ModelSource, state: Mapping[str, Tensor]) -> nn.Module:
     description = manifest.description
     if isinstance(source, nn.Module):
-        return copy.deepcopy(bare_module(source)).cpu()
+        try:
+            return copy.deepcopy(unwrapped(source)).cpu()
+        except ValueError as error:  # of lazy layers that have no weights yet
+            raise ModelError(
+                f"{type(source).__name__} can't be copied: {error}; give the class or a function that makes one"
+            ) from error
     arguments: dict[str, Any] = dict(description.arguments)
     if isinstance(source, str) and {"channels", "classes", "image_size"} <= set(arguments):
         return build(source, **arguments)
@@ -146,4 +151,4 @@ def _call(factory: Callable[..., nn.Module]) -> nn.Module:
         raise ModelError(f"{factory!r} can't make the network without arguments: {error}") from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{factory!r} returned {type(model).__name__}, not a torch.nn.Module")
-    return model
+    return unwrapped(model)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import operator
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
 
-from cnnviz.errors import ConfigError, RecordingWarning, RunError
+from cnnviz.errors import ConfigError, ModelError, RecordingWarning, RunError
 from cnnviz.recording.background import BackgroundWriter
 from cnnviz.recording.bare import bare_module, is_built, records_here, state_tensors, trains_elsewhere
-from cnnviz.recording.describing import describe_built, make_manifest
+from cnnviz.recording.describing import count_parameters, describe_built, make_manifest
 from cnnviz.recording.examples import Visits
-from cnnviz.recording.manifest import Description, read_manifest
+from cnnviz.recording.manifest import read_manifest
 from cnnviz.recording.samples import checked_samples
 from cnnviz.recording.schedule import Schedule, bind, every, limit_of
-from cnnviz.recording.writer import Ending, Record, RunWriter
+from cnnviz.recording.thinning import axis_of
+from cnnviz.recording.writer import Ending, Limit, Record, RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from cnnviz.recording.manifest import Description, Manifest
 
 # What examples did is packed and written this often: seldom enough to cost nothing, often enough to lose little.
 _EXAMPLES_SECONDS = 5.0
@@ -79,7 +83,9 @@ class Recorder:
         self._schedule = bind(snapshots, steps_per_epoch)
         self._step = -1
         self._closed = False
-        self._described: set[str] = set()
+        self._manifest: Manifest | None = None
+        self._shapes: dict[str, torch.Size] = {}
+        self._warned_unbuilt = False
         self._writer: RunWriter | None = None
         self._background: BackgroundWriter | None = None
         self._visits = Visits()
@@ -88,7 +94,9 @@ class Recorder:
             samples = checked_samples(samples)
         self._samples = samples
         if records_here():
-            writer = RunWriter(path, durable=durable, resume=resume, limit=limit_of(snapshots))
+            size = limit_of(self._schedule)
+            limit = None if size is None else Limit(size, axis_of(self._schedule))
+            writer = RunWriter(path, durable=durable, resume=resume, limit=limit)
             try:
                 self._begin(writer, description, resume=resume)
             except BaseException:
@@ -135,6 +143,8 @@ class Recorder:
         state = self._state() if due and step > self._last_snapshot else None
         # A resumed training repeats the steps between its checkpoint and its end; what was recorded there stays.
         record = Record(step, numbers, state, replace=step > self._writer.recorded)
+        if state is not None:
+            record = self._described(record, state)
         self._put(self._with_examples(record), pending)
         if state is not None:
             self._last_snapshot = step
@@ -198,43 +208,47 @@ class Recorder:
                 self._writer.close(status, detail)
 
     def _begin(self, writer: RunWriter, description: Description | None, *, resume: bool) -> None:
-        if not resume:
-            self._describe(writer, description or describe_built(bare_module(self._model)), self._samples)
-            return
-        if description is not None:
-            manifest = replace(read_manifest(writer.layout.manifest), description=description)
-            writer.describe(manifest, None)
-        self._described = set(self._model.state_dict()) if is_built(self._model) else set()
-        self._visits.restore(*writer.reader.examples())
-
-    def _describe(
-        self, writer: RunWriter, description: Description, samples: tuple[Tensor, Tensor] | None
-    ) -> None:
         bare = bare_module(self._model)
-        writer.describe(make_manifest(bare, self._samples, description), samples)
-        self._described = set(bare.state_dict()) if is_built(bare) else set()
+        if not resume:
+            manifest = make_manifest(bare, self._samples, description or describe_built(bare))
+            writer.describe(manifest, self._samples)
+        else:
+            manifest = read_manifest(writer.layout.manifest)
+            if description is not None:
+                manifest = replace(manifest, description=description)
+                writer.describe(manifest, None)
+            self._visits.restore(*writer.reader.examples())
+        self._manifest = manifest
+        # What was described before lazy layers had their weights is described anew with the first snapshot.
+        if manifest.parameters == count_parameters(bare):
+            with suppress(ModelError):  # told when a snapshot is due
+                state = state_tensors(bare)
+                self._shapes = _shapes(state) if is_built(state.values()) else {}
 
     def _state(self) -> dict[str, Tensor] | None:
-        if not is_built(bare_module(self._model)):
+        state = state_tensors(self._model)
+        if is_built(state.values()):
+            return state
+        if not self._warned_unbuilt:
+            self._warned_unbuilt = True
             warnings.warn(
                 f"step {self._step} of {self.path} has no snapshot: the network's lazy layers have no weights before "
                 "its first forward pass",
                 RecordingWarning,
                 stacklevel=3,
             )
-            return None
-        state = state_tensors(self._model)
-        if (
-            state.keys() != self._described and self._writer is not None
-        ):  # layers that were created on the way
-            self._redescribe(self._writer)
-            self._described = set(state)
-        return state
+        return None
 
-    def _redescribe(self, writer: RunWriter) -> None:
-        before = read_manifest(writer.layout.manifest)
+    def _described(self, record: Record, state: Mapping[str, Tensor]) -> Record:
+        """Let run.json tell of layers that were created on the way, or got their weights."""
+        shapes = _shapes(state)
+        if shapes == self._shapes or self._manifest is None:
+            return record
+        before = self._manifest
         fresh = make_manifest(bare_module(self._model), self._samples, before.description)
-        writer.describe(replace(fresh, id=before.id, created=before.created), None)
+        self._manifest = replace(fresh, id=before.id, created=before.created)
+        self._shapes = shapes
+        return replace(record, manifest=self._manifest)
 
     def _put(self, record: Record, pending: Mapping[str, Tensor]) -> None:
         if self._background is not None:
@@ -260,6 +274,10 @@ class Recorder:
         return step
 
 
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
 def _whole(step: int) -> int:
     try:
         return operator.index(step)  # of numpy's and torch's integers, which SQLite doesn't know
@@ -277,17 +295,22 @@ def _numbers(
         if keep and isinstance(value, torch.Tensor) and value.device.type != "cpu"
     }
     for name, value in pending.items():
+        _check_name(name)
         if value.numel() != 1 or value.is_complex():
             raise ConfigError(f"metric {name!r} is no number: a tensor of shape {tuple(value.shape)}")
     numbers = {name: _number(name, value) for name, value in metrics.items() if name not in pending}
     return numbers, pending
 
 
-def _number(name: str, value: float | Tensor) -> float:
+def _check_name(name: str) -> None:
     try:
         name.encode()
     except (AttributeError, UnicodeEncodeError) as error:
         raise ConfigError(f"{name!r} is no name of a metric: names are text") from error
+
+
+def _number(name: str, value: float | Tensor) -> float:
+    _check_name(name)
     try:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

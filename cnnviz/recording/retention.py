@@ -3,98 +3,175 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import ConfigError, RecordingWarning, RunError
 from cnnviz.recording.snapshot_files import SnapshotFiles
-from cnnviz.recording.thinning import to_drop
+from cnnviz.recording.thinning import Thinner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from cnnviz.recording.layout import Layout
-    from cnnviz.recording.snapshot_writer import SnapshotWriter
-    from cnnviz.recording.store import Entry
+    from cnnviz.recording.snapshot_writer import Slimmed, Written
+    from cnnviz.recording.thinning import Axis
+
+# File systems give room in blocks, and so does du count.
+_BLOCK = 4096
+# Once a run is too large, it is made smaller by this part of the limit: so there is room for metrics for a while, and
+# the index is not changed at every step.
+_SLACK = 1 / 32
 
 
 class Retention:
-    """Says which snapshots must go so that the run's folder stays within a limit, and takes them away."""
+    """Says which snapshots must go so that the run's folder stays within a limit, and takes them away.
 
-    def __init__(self, layout: Layout, snapshots: SnapshotWriter, limit: int | None) -> None:
-        self._layout = layout
-        self._snapshots = snapshots
-        self._limit = limit
-        self._sizes: dict[int, int] = {}
-        self._users: Counter[str] = Counter()
-        self._snapshots_seen = 0
-        self._warned = False
+    What counts is the room that the files take on the disk, in blocks of 4 KiB, with all that lies in the folder.
+    """
 
-    def restore(self, entries: Sequence[Entry]) -> None:
-        """Take up the snapshots that are there."""
-        if self._limit is None:
-            return
-        files = SnapshotFiles(self._layout)
-        for entry in entries:
-            self._sizes[entry.step] = entry.bytes
-            if self._layout.shared.is_dir() or self._layout.linked.is_dir():
-                with contextlib.suppress(RunError):  # a damaged snapshot needs nothing
-                    self._users.update({part for part, _ in files.places(entry.step).values()})
-
-    def add(self, entry: Entry, slimmed: tuple[int, int] | None) -> list[int]:
-        """Take up a new snapshot, and return the steps of those that must go now.
+    def __init__(self, layout: Layout, limit: int, axis: Axis | None) -> None:
+        """Begin with no snapshots.
 
         Args:
-            entry: The new snapshot.
-            slimmed: The step of the one before and its new size, if it shares tensors with it from now on.
+            layout: The run's folder.
+            limit: Its size in bytes.
+            axis: How far apart snapshots lie, see `Thinner`.
+        """
+        self._layout = layout
+        self._limit = limit
+        self._axis = axis
+        self._thinner = Thinner(axis=axis)
+        self._parts: dict[int, frozenset[str]] = {}
+        self._users: Counter[str] = Counter()
+        self._part_sizes: dict[str, int] = {}
+        self._doomed: list[Path] = []
+        self._added = 0
+        self._size = 0
+        self._warned = False
+
+    def restore(self, steps: Sequence[int]) -> None:
+        """Take up the snapshots that are there, and delete shared files that none of them needs.
+
+        Raises:
+            ConfigError: If the limit has no room for the first and the last of them.
+        """
+        files = SnapshotFiles(self._layout)
+        self._thinner = Thinner(
+            steps, [_on_disk(self._layout.snapshot(step)) for step in steps], axis=self._axis
+        )
+        folders = [folder for folder in (self._layout.shared, self._layout.linked) if folder.is_dir()]
+        for step in steps if folders else ():
+            with contextlib.suppress(RunError):  # a damaged snapshot needs nothing
+                self._take_up(step, {part for part, _ in files.places(step).values()})
+        needed = {self._layout.part(part) for part in self._users}
+        for folder in folders:
+            for path in folder.iterdir():
+                if path not in needed:
+                    path.unlink(missing_ok=True)
+        self._check_ends({steps[0], steps[-1]} if steps else set())
+        self._added = len(steps)
+
+    def add(self, written: Written) -> None:
+        """Take up a new snapshot."""
+        self._thinner.add(written.step, _on_disk(self._layout.snapshot(written.step)))
+        self._take_up(written.step, written.parts)
+        self._added += 1
+
+    def resize(self, slimmed: Slimmed) -> None:
+        """Take up that a snapshot has less of its own now."""
+        self._thinner.resize(slimmed.step, _on_disk(self._layout.snapshot(slimmed.step)))
+        self._take_up(slimmed.step, slimmed.parts)
+
+    def choose(self) -> list[int]:
+        """Return the steps of the snapshots that must go now, which is none if the folder is small enough."""
+        others = self._others()
+        self._size = others + self._kept()
+        gone: list[int] = []
+        while self._size > self._limit * (1 - _SLACK if gone else 1):
+            dropped = self._thinner.thin(self._thinner.total - 1)  # one; and more if they take nothing
+            if not dropped:
+                break
+            gone += dropped
+            self._let_go(dropped)
+            self._size = others + self._kept()
+        return gone
+
+    def check(self) -> None:
+        """Look whether all could go that had to.
 
         Raises:
             ConfigError: If the limit has no room for the first and the last snapshot.
         """
-        if self._limit is None:
-            return []
-        self._sizes[entry.step] = entry.bytes
-        parts = self._snapshots.parts
-        self._users.update(parts)
-        if slimmed is not None:
-            self._sizes[slimmed[0]] = slimmed[1]
-            self._users.update({self._layout.shared_part(entry.step)} & parts)
-        room = self._limit - self._other_bytes()
-        steps, sizes = list(self._sizes), list(self._sizes.values())
-        gone = to_drop(steps, sizes, room)
-        for step in gone:
-            del self._sizes[step]
-        self._check_room(room)
-        self._snapshots_seen += 1
-        return gone
-
-    def remove(self, steps: Sequence[int]) -> None:
-        """Delete the files of snapshots that are in the index no more, and shared files that only they needed."""
-        files = SnapshotFiles(self._layout)
-        for step in steps:
-            with contextlib.suppress(RunError):
-                parts = {part for part, _ in files.places(step).values()}
-                self._users.subtract(parts)
-                for part in parts:
-                    if self._users[part] <= 0:
-                        self._layout.part(part).unlink(missing_ok=True)
-            self._layout.snapshot(step).unlink(missing_ok=True)
-
-    def _check_room(self, room: int) -> None:
-        need = sum(self._sizes.values())
-        if need <= room:
+        if self._size <= self._limit:
             return
-        problem = (
-            f"within({self._limit}): the first and the last snapshot and the run's other files take "
-            f"{need + self._other_bytes():,} bytes; allow more"
-        )
-        if self._snapshots_seen < 2:
-            raise ConfigError(problem)
+        if self._added <= 2:
+            raise ConfigError(self._problem(self._size))
         if not self._warned:  # metrics have grown since: no reason to end a training
             self._warned = True
-            warnings.warn(problem, RecordingWarning, stacklevel=2)
+            warnings.warn(self._problem(self._size), RecordingWarning, stacklevel=2)
 
-    def _other_bytes(self) -> int:
-        tops = sum(path.stat().st_size for path in self._layout.root.iterdir() if path.is_file())
-        return tops + self._snapshots.shared_bytes
+    def remove(self) -> None:
+        """Delete the files of those that went; the index must have forgotten them before.
+
+        Raises:
+            OSError: If the disk can't do it.
+        """
+        while self._doomed:
+            self._doomed[-1].unlink(missing_ok=True)
+            self._doomed.pop()
+
+    def _take_up(self, step: int, parts: Iterable[str]) -> None:
+        known = self._parts.get(step, frozenset())
+        for part in parts:
+            if part not in known:
+                self._users[part] += 1
+                if part not in self._part_sizes:
+                    self._part_sizes[part] = _on_disk(self._layout.part(part))
+        self._parts[step] = known | frozenset(parts)
+
+    def _let_go(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            for part in self._parts.pop(step, ()):
+                self._users[part] -= 1
+                if not self._users[part]:
+                    del self._users[part], self._part_sizes[part]
+                    self._doomed.append(self._layout.part(part))
+            self._doomed.append(self._layout.snapshot(step))
+
+    def _check_ends(self, ends: set[int]) -> None:
+        """Raise if the limit is too small, before anything is deleted for it."""
+        parts = {part for step in ends for part in self._parts.get(step, ())}
+        least = self._others() + sum(_on_disk(self._layout.snapshot(step)) for step in ends)
+        least += sum(self._part_sizes[part] for part in parts)
+        if least > self._limit:
+            raise ConfigError(self._problem(least))
+
+    def _problem(self, size: int) -> str:
+        return (
+            f"within({self._limit}): the run's first and last snapshot and its other files take {size:,} bytes; "
+            "allow more"
+        )
+
+    def _kept(self) -> int:
+        return self._thinner.total + sum(self._part_sizes.values())
+
+    def _others(self) -> int:
+        """Return the room that everything else takes: the database, the samples, a checkpoint, the folders."""
+        layout = self._layout
+        folders = (layout.snapshots, layout.shared, layout.linked)
+        total = sum(_on_disk(folder) for folder in (layout.root, *folders))
+        with os.scandir(layout.root) as entries:
+            return total + sum(_on_disk(entry) for entry in entries if not entry.is_dir())
+
+
+def _on_disk(path: Path | os.DirEntry[str]) -> int:
+    """Return the bytes that a file takes on the disk; 0 if it is gone."""
+    try:
+        size = path.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+    return -(-size // _BLOCK) * _BLOCK

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from cnnviz.errors import RunError
-from cnnviz.recording.database import Transaction, Writer
+from cnnviz.recording.database import LOG_BYTES, Transaction, Writer
 from cnnviz.recording.database_reader import Reader
 from cnnviz.recording.layout import Layout
 from cnnviz.recording.lock import WriterLock, read_note
@@ -29,10 +30,16 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from cnnviz.recording.snapshot_writer import Written
+    from cnnviz.recording.thinning import Axis
+
 Ending = Literal["finished", "stopped", "diverged", "failed"]
 
-# How many steps' metrics wait in memory for a disk that can't take them; the oldest go first.
+# How many steps wait in memory for a disk that can't take their metrics; the oldest go first.
 _MOST_WAITING = 100_000
+# Of a limited size the write-ahead log may take this part, but enough for some transactions.
+_LOG_PART = 16
+_LEAST_LOG_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Record:
         examples: Passes over the training examples that changed, as `recording.examples` packs them.
         examples_step: The last step that they tell of.
         replace: Whether new metrics take the place of old ones of the same step and name, or the old ones stay.
+        manifest: What the run says of itself from now on, if that changed.
     """
 
     step: int
@@ -54,6 +62,22 @@ class Record:
     examples: Mapping[int, bytes] = field(default_factory=dict)
     examples_step: int = -1
     replace: bool = True
+    manifest: Manifest | None = None
+
+
+class Limit(NamedTuple):
+    """The size in bytes that a run's folder shall not exceed, and how far apart its snapshots lie, see `Thinner`."""
+
+    bytes: int
+    axis: Axis | None = None
+
+
+class _Part(NamedTuple):
+    """What waits to be written into the database: of which step, if it is no mere bookkeeping; of a snapshot, too."""
+
+    fill: Callable[[Transaction], None]
+    step: int | None = None
+    has_entry: bool = False
 
 
 class RunWriter:
@@ -72,7 +96,7 @@ class RunWriter:
         *,
         durable: bool = False,
         resume: bool = False,
-        limit: int | None = None,
+        limit: Limit | int | None = None,
     ) -> None:
         """Take the run's lock and open what is there.
 
@@ -84,32 +108,48 @@ class RunWriter:
 
         Raises:
             RunError: If there is a run already, or none to go on with, or another process writes it.
+            ConfigError: If the limit has no room for the first and the last snapshot that are there.
         """
         self.layout = Layout(path)
         self._durable = durable
+        self._resumed = resume
         self._closed = False
-        _begin(self.layout, resume=resume)
-        self._lock = WriterLock(self.layout.lock)
+        self._lost_metrics = 0
+        self._waiting: deque[_Part] = deque()
+        self._manifest: Manifest | None = None
+        limit = Limit(limit) if isinstance(limit, int) else limit
+        self._lock = _begin(self.layout, resume=resume)
         try:
             self._outage = Outage(str(self.layout.root), read_note(self.layout.lock)[0])
-            self._lock.leave_note(self._outage.missing, {})
-            self._database = Writer(self.layout.database, durable=durable)
-            self.reader = Reader(self.layout.database)
-            self._snapshots = SnapshotWriter(self.layout, durable=durable)
-            self._retention = Retention(self.layout, self._snapshots, limit)
-            self._waiting: deque[Callable[[Transaction], None]] = deque(maxlen=_MOST_WAITING)
+            self._database = Writer(self.layout.database, durable=durable, log_bytes=_log_bytes(limit))
+        except BaseException:
+            self._give_up()
+            raise
+        self.reader = Reader(self.layout.database)
+        self._snapshots = SnapshotWriter(self.layout, durable=durable)
+        self._retention = Retention(self.layout, *limit) if limit is not None else None
+        try:
             self.recorded = self.reader.last_step()
             self.last_snapshot = self._go_on()
             self._set_state({"status": "running", "detail": ""})
+            self._lock.leave_note(self._outage.missing, {})
         except BaseException:
-            self._lock.release()
+            self.release()
             raise
 
     def describe(self, manifest: Manifest, samples: tuple[Tensor, Tensor] | None) -> None:
-        """Write what a run says of itself; a folder with run.json is a run, so this comes last at its beginning."""
-        if samples is not None:
-            write_samples(self.layout.samples, samples, durable=self._durable)
-        write_manifest(self.layout.manifest, manifest, durable=self._durable)
+        """Write what a run says of itself; a folder with run.json is a run, so this comes last at its beginning.
+
+        Raises:
+            ConfigError: If the description holds something that JSON can't hold.
+            RunError: If the disk can't take it.
+        """
+        try:
+            if samples is not None:
+                write_samples(self.layout.samples, samples, durable=self._durable)
+            write_manifest(self.layout.manifest, manifest, durable=self._durable)
+        except OSError as error:
+            raise RunError(f"{self.layout.root} can't be written: {error}") from error
 
     def write(
         self,
@@ -127,12 +167,15 @@ class RunWriter:
 
         Raises:
             ModelError: If the state holds something that can't be recorded; nothing of the step is kept then.
+            ConfigError: If the limit has no room for the first and the last snapshot.
+            RunError: If the run is closed, or the step is to have a snapshot and is not behind all that have one.
         """
-        entry = None
+        self._check(record.step, snapshot=record.state is not None)
+        written = None
         if record.state is not None:
             state = record.state
-            entry = self._try_snapshot(record.step, lambda: Entry(*self._snapshots.write(record.step, state)))
-        self._keep(record, entry)
+            written = self._try_snapshot(record.step, lambda: self._snapshots.write(record.step, state))
+        self._keep(record, written)
 
     def link(
         self,
@@ -151,10 +194,12 @@ class RunWriter:
 
         Raises:
             OSError: If no hard link can be made, as to another file system.
-            RunError: If a file is damaged.
+            RunError: If a file is damaged, the run is closed, or the step is not behind all that have a snapshot.
         """
-        entry = Entry(*self._snapshots.link(step, list(files), names))
-        self._keep(Record(step, metrics), entry)
+        self._check(step, snapshot=True)
+        written = self._snapshots.link(step, list(files), names)
+        self._took(written)
+        self._keep(Record(step, metrics), written)
 
     def close(self, status: Ending = "finished", detail: str = "") -> None:
         """End the run; closing twice does nothing.
@@ -169,20 +214,55 @@ class RunWriter:
         ending = {"status": status, "detail": detail, "ended": now()}
         try:
             self._commit()
-            self._set_state(ending)
+            self._snapshots.remove_unwanted()
+            if self._retention is not None:
+                self._retention.remove()
+            self._set_state(self._with_losses(ending))
+            if not self.layout.database.exists():  # writing into what was deleted is no error
+                raise FileNotFoundError(f"{self.layout.root} is not there any more")
         except (RunError, OSError, sqlite3.Error) as error:
+            for part in self._waiting:
+                self._lose(part)
+            self._waiting.clear()
             self._outage.failed(error, 0)
-            self._lock.leave_note(self._outage.missing, ending)
-        self._database.close()
-        self._lock.release()
+            self._lock.leave_note(self._outage.missing, self._with_losses(ending))
+        finally:
+            self._database.close()
+            self._lock.release()
 
     def release(self) -> None:
-        """Give up a run that could not be begun."""
+        """Give up a run that could not be begun; what was made for a new one is deleted."""
         self._closed = True
         self._database.close()
-        self._lock.release()
+        self._give_up()
 
-    def _keep(self, record: Record, entry: Entry | None) -> None:
+    def _go_on(self) -> int:
+        """Take up what is there, and return the last step with a snapshot."""
+        steps = self.reader.steps(np.empty(0, np.int64), "")[0].tolist()
+        last = steps[-1] if steps else -1
+        try:
+            if self._resumed:
+                self._snapshots.clear(set(steps), last)
+            if steps:
+                self._snapshots.restore(last)
+            if self._retention is not None:
+                self._retention.restore(steps)
+                self._make_room(self._retention)
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(f"{self.layout.root} can't be written: {error}") from error
+        return last
+
+    def _check(self, step: int, *, snapshot: bool) -> None:
+        if self._closed:
+            raise RunError(f"{self.layout.root} is closed; nothing more can be recorded")
+        if snapshot and step <= self.last_snapshot:
+            raise RunError(
+                f"{self.layout.root} has a snapshot at step {self.last_snapshot}: one at step {step} can't follow it"
+            )
+
+    def _keep(self, record: Record, written: Written | None) -> None:
+        entry = Entry(written.step, written.bytes, written.digest) if written is not None else None
+
         def fill(transaction: Transaction) -> None:
             transaction.metrics(record.step, record.metrics, replace=record.replace)
             if record.examples:
@@ -190,69 +270,104 @@ class RunWriter:
             if entry is not None:
                 transaction.entry(entry)
 
-        self._waiting.append(fill)
+        self._manifest = record.manifest or self._manifest
+        if record.metrics or record.examples or entry is not None:
+            self._wait(_Part(fill, record.step, entry is not None))
         if not self._outage.may_try():
             return
         started = time.perf_counter()
         try:
             self._commit()
-            self._settle(entry)
+            self._settle()
         except (OSError, sqlite3.Error) as error:
             self._fail(error, started)
 
+    def _wait(self, part: _Part) -> None:
+        self._waiting.append(part)
+        if len(self._waiting) > _MOST_WAITING:
+            self._lose(self._waiting.popleft())
+
     def _commit(self) -> None:
         """Write all that waits, in one transaction."""
+        if self._manifest is not None:  # before the snapshot that it tells of
+            write_manifest(self.layout.manifest, self._manifest, durable=self._durable)
+            self._manifest = None
         if not self._waiting:
             return
-        waiting = list(self._waiting)
-
-        def fill(transaction: Transaction) -> None:
-            for part in waiting:
-                part(transaction)
-
-        self._database.write(fill)
+        self._database.write(self._fill)
         self._waiting.clear()
 
-    def _settle(self, entry: Entry | None) -> None:
-        """Do what follows a snapshot that is in the index: store once what it shares, and keep within the size."""
-        if entry is None:
-            return
+    def _fill(self, transaction: Transaction) -> None:
+        for part in self._waiting:
+            part.fill(transaction)
+
+    def _settle(self) -> None:
+        """Do what follows when all is in the index: store once what a snapshot shares, and keep within the size."""
         slimmed = self._snapshots.slim()
         if slimmed is not None:
-            self._waiting.append(lambda t: t.resize(*slimmed))
-        gone = self._retention.add(entry, slimmed)
-        if gone:
-            self._waiting.append(lambda t: t.drop(gone))
-        self._commit()
-        self._retention.remove(gone)  # last: no reader finds a step in the index whose file is gone for long
+            step, size, _ = slimmed
+            self._waiting.append(_Part(lambda transaction: transaction.resize(step, size)))
+            if self._retention is not None:
+                self._retention.resize(slimmed)
+            self._commit()
+        if self._retention is not None:
+            self._make_room(self._retention)
 
-    def _try_snapshot(self, step: int, write: Callable[[], Entry]) -> Entry | None:
+    def _make_room(self, retention: Retention) -> None:
+        retention.remove()  # what could not be deleted the last time
+        while gone := retention.choose():
+            self._drop(gone)
+            # Only now: no reader finds a step in the index whose file is gone.
+            retention.remove()
+        retention.check()
+
+    def _drop(self, gone: list[int]) -> None:
+        self._waiting.append(_Part(lambda transaction: transaction.drop(gone)))
+        self._commit()
+
+    def _try_snapshot(self, step: int, write: Callable[[], Written]) -> Written | None:
         started = time.perf_counter()
         if self._outage.may_try():
             try:
-                entry = write()
+                written = write()
             except OSError as error:
                 self._fail(error, started)
             else:
                 self._outage.over()
-                self.last_snapshot = step
-                return entry
+                self._took(written)
+                return written
         self._outage.lost(step)
         self._lock.leave_note(self._outage.missing, {})
         return None
+
+    def _took(self, written: Written) -> None:
+        self.last_snapshot = written.step
+        if self._retention is not None:
+            self._retention.add(written)
+
+    def _lose(self, part: _Part) -> None:
+        if part.step is not None:
+            self._lost_metrics += 1
+            if part.has_entry:
+                self._outage.lost(part.step)
 
     def _fail(self, error: Exception, started: float) -> None:
         self._outage.failed(error, time.perf_counter() - started)
         self._lock.leave_note(self._outage.missing, {})
 
-    def _go_on(self) -> int:
-        """Take up what is there, and return the last step with a snapshot."""
-        steps, _ = self.reader.steps(np.empty(0, np.int64), "")
-        if not len(steps):
-            return -1
-        self._snapshots.restore(int(steps[-1]))
-        self._retention.restore(self.reader.entries(steps))
-        return int(steps[-1])
+    def _give_up(self) -> None:
+        if not self._resumed:
+            with contextlib.suppress(OSError):
+                _delete_begun(self.layout)
+        self._lock.release()
+
+    def _with_losses(self, ending: Mapping[str, str]) -> dict[str, str]:
+        lost = self._lost_metrics
+        if not lost:
+            return dict(ending)
+        records = "1 record of metrics is" if lost == 1 else f"{lost:,} records of metrics are"
+        loss = f"{records} missing: {self._outage.missing.reason}"
+        return {**ending, "detail": "; ".join(filter(None, (ending["detail"], loss)))}
 
     def _set_state(self, values: Mapping[str, str]) -> None:
         try:
@@ -261,13 +376,41 @@ class RunWriter:
             raise RunError(f"{self.layout.database} can't be written: {error}") from error
 
 
-def _begin(layout: Layout, *, resume: bool) -> None:
+def _begin(layout: Layout, *, resume: bool) -> WriterLock:
+    """Make a run's folder, or look that there is one, and take its lock."""
     root = layout.root
+    exists = f"{root} exists already: choose another name, or go on with it (resume)"
     if resume:
         read_manifest(layout.manifest)
+        for folder in (layout.snapshots, layout.shared, layout.linked):
+            if folder.is_symlink():
+                raise RunError(f"{folder} is damaged: it is a link, which could lead anywhere")
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise RunError(f"{root} exists already: choose another name, or go on with it (resume)")
+        raise RunError(exists)
     try:
         layout.snapshots.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{root} can't be made: {error}") from error
+    try:
+        lock = WriterLock(layout.lock)
+    except RunError:
+        if not resume and not layout.lock.exists():  # it could not be made; else it is another process's
+            with contextlib.suppress(OSError):
+                layout.snapshots.rmdir()
+        raise
+    if not resume and layout.manifest.exists():  # another process was quicker, and is done
+        lock.release()
+        raise RunError(exists)
+    return lock
+
+
+def _delete_begun(layout: Layout) -> None:
+    """Delete what was made for a run that did not begin, but nothing else."""
+    logs = [layout.database.with_name(layout.database.name + end) for end in ("-wal", "-shm")]
+    for path in (layout.manifest, layout.samples, layout.database, *logs, layout.lock):
+        path.unlink(missing_ok=True)
+    layout.snapshots.rmdir()
+
+
+def _log_bytes(limit: Limit | None) -> int:
+    return LOG_BYTES if limit is None else min(LOG_BYTES, max(limit.bytes // _LOG_PART, _LEAST_LOG_BYTES))
