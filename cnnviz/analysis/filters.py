@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from cnnviz.recording.run import Run
 
-_KINDS = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+_KINDS = {"Conv1d": 3, "Conv2d": 4, "ConvTranspose1d": 3, "ConvTranspose2d": 4}
+"""Kind to the number of axes of its weights."""
 
 
 def conv_layers(run: Run) -> dict[str, str]:
@@ -26,11 +27,19 @@ def conv_layers(run: Run) -> dict[str, str]:
 
 
 def input_channels(run: Run, layer: str) -> int:
-    """Return how many input channels each filter of `layer` sees."""
+    """Return how many input channels each filter of `layer` sees; 0 if it is no convolution.
+
+    Raises:
+        LayerError: If its weights aren't those of a convolution.
+    """
     kinds = conv_layers(run)
     if layer not in kinds:
         return 0
     shape = run.first.state[f"{layer}.weight"].shape
+    if len(shape) != _KINDS[kinds[layer]]:
+        raise LayerError(
+            f"{run.location}: the weights of layer {layer!r} have the shape {tuple(shape)}, so it is no {kinds[layer]}"
+        )
     return int(shape[0] if "Transpose" in kinds[layer] else shape[1])
 
 

@@ -11,7 +11,7 @@ from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from cnnviz.errors import LayerError, StepError
+from cnnviz.errors import CnnvizError, LayerError, ModelError, StepError
 from cnnviz.probe import Probe
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def activations_over_steps(run: Run, images: Images, layer: str) -> Tensor:
 
     Raises:
         LayerError: If the network has no such layer, or it doesn't run.
-        ModelError: If the network can't be rebuilt.
+        ModelError: If the network can't be rebuilt, or does not take the images or the weights.
     """
     model = _first_model(run)
     tensors = _tensors(model)
-    with _quietly(), Probe(model, [layer]) as probe:
+    with _naming(run), _quietly(), Probe(model, [layer]) as probe:
         with _Used(tensors) as used:
             probe.run(images)
         try:
@@ -59,11 +59,11 @@ def logits_over_steps(run: Run, images: Images) -> Tensor:
     """Return what the network puts out at every snapshot, (T, b, classes), in eval mode and without gradients.
 
     Raises:
-        ModelError: If the network can't be rebuilt.
+        ModelError: If the network can't be rebuilt, or does not take the images or the weights.
     """
     model = _first_model(run)
     names = list(_tensors(model))
-    with _quietly():
+    with _naming(run), _quietly():
         try:
             return _vectorized(run, names, lambda state: functional_call(model, state, (images,)))
         except RuntimeError:
@@ -72,7 +72,7 @@ def logits_over_steps(run: Run, images: Images) -> Tensor:
 
 def _first_model(run: Run) -> nn.Module:
     if not len(run):
-        raise StepError(f"{run.path} holds no snapshots yet")
+        raise StepError(f"{run.location} holds no snapshots yet")
     return run.load(run.first)
 
 
@@ -81,6 +81,17 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     stored = model.state_dict()
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: tensor for name, tensor in named if name in stored}
+
+
+@contextmanager
+def _naming(run: Run) -> Iterator[None]:
+    """Say whose network it is that fails."""
+    try:
+        yield
+    except CnnvizError:
+        raise
+    except Exception as error:  # whatever a network may raise at an image it is not made for
+        raise ModelError(f"the network of {run.location} can't be run on this image: {error}") from error
 
 
 @contextmanager

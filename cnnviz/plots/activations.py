@@ -61,11 +61,13 @@ def feature_maps(run: Run, *, image: ImageSource = 0, layer: str | None = None) 
 def picture_pixels(image: Tensor) -> NDArray[np.float32]:
     """Return an image (c, h, w) as pixels in [0, 1]: gray (h, w), or colour (h, w, 3) where it has three channels.
 
-    Values outside [0, 1], as of normalised images, are stretched so that all of them show.
+    Values outside [0, 1], as of normalised images, are stretched so that all of them show; what is no number is black.
     """
-    pixels: NDArray[np.float32] = image.detach().float().numpy()
-    low, high = float(pixels.min(initial=0.0)), float(pixels.max(initial=1.0))
-    pixels = (pixels - low) / (high - low)
+    values: NDArray[np.float64] = image.detach().double().numpy()
+    finite = values[np.isfinite(values)]
+    low, high = finite.min(initial=0.0), finite.max(initial=1.0)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    pixels: NDArray[np.float32] = ((values - low) / (high - low)).astype(np.float32)
     return np.moveaxis(pixels, 0, 2) if len(pixels) == 3 else pixels.mean(0, dtype=np.float32)
 
 

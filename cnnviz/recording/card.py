@@ -39,10 +39,11 @@ def card_html(run: Run) -> str:
 
 
 def last_errors(run: Run) -> list[tuple[str, NDArray[np.float64]]]:
-    """Return the recorded error rates, training first, each with all its values."""
+    """Return the recorded error rates, training first, each with all its values, at least one."""
     wanted = ("train/error", "validation/error", "test/error")
     known = run.metrics
-    return [(name, run.metric(name)[1]) for name in wanted if name in known]
+    found = [(name, run.metric(name)[1]) for name in wanted if name in known]
+    return [(name, values) for name, values in found if len(values)]  # rows may go between the looks
 
 
 def sparkline_points(values: NDArray[np.float64], width: int, height: int) -> str:
