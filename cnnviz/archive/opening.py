@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def is_archive(location: str | Path) -> bool:
-    """Say whether `location` is a folder with a packed run, or a URL, which is not asked."""
-    if local_path(location) is None:
+    """Say whether `location` is a folder with a packed run, whole or damaged, or a URL, which is not asked."""
+    path = local_path(location)
+    if path is None:
         return is_url(location)
     try:
         return read_root(place_of(location)) is not None
-    except RunError:
-        return False
+    except RunError:  # opening it says what is wrong
+        return (path / "zarr.json").is_file()
 
 
 def archive_bytes(location: str | Path) -> int:

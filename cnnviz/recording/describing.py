@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from cnnviz.probe import FoundLayer
+
 
 def make_manifest(
     model: nn.Module, samples: tuple[Tensor, Tensor] | None, description: Description
@@ -30,17 +32,18 @@ def make_manifest(
     """
     with _uncompiled():
         found = find_layers(model, _image(model, samples))
-    names = bare_names(model, [name for name, _, _ in found.layers])
-    kinds = {name: kind for name, (_, kind, _) in zip(names, found.layers, strict=True)}
-    shapes = {name: shape for name, (_, _, shape) in zip(names, found.layers, strict=True) if shape}
+    names = bare_names(model, [layer.name for layer in found.layers])
+    layers: dict[str, FoundLayer] = {}
+    for name, layer in zip(names, found.layers, strict=True):
+        layers.setdefault(name, layer)  # a wrapper and the module inside it, which finishes first, are one layer
     return Manifest(
         id=new_id(),
         created=now(),
         class_name=type(model).__qualname__,
         parameters=count_parameters(model),
-        layers=tuple(Layer(name, kind) for name, kind in kinds.items()),
+        layers=tuple(Layer(name, layer.kind) for name, layer in layers.items()),
         layers_from=found.source,
-        shapes=shapes,
+        shapes={name: layer.shape for name, layer in layers.items() if layer.shape},
         software=software_versions(),
         description=description,
     )
