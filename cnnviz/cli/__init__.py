@@ -19,11 +19,12 @@ def main() -> None:
 
 def _run() -> None:
     from cnnviz.cli.app import app
-    from cnnviz.cli.failures import explain, leave_pipe, print_error
+    from cnnviz.cli.failures import explain, leave_pipe, plain_warnings, print_error
 
     try:
         try:
-            app(prog_name="cnnviz")
+            with plain_warnings():
+                app(prog_name="cnnviz")
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader went away, as `head` does

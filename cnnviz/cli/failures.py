@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
-from cnnviz.errors import CnnvizError
+from cnnviz.errors import CnnvizError, RecordingWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -24,10 +30,39 @@ def explain(error: Exception) -> str | None:
 
 def print_error(message: str) -> None:
     """Print the line on stderr, its first word red where that can be seen."""
-    import typer
+    _print("Error:", "red", message)
 
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print our own warnings as one line on stderr, without the place in the code that they come from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RecordingWarning)
+        show = warnings.showwarning
+
+        def show_plainly(  # noqa: PLR0913 - as Python calls it
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, RecordingWarning):
+                _print("Warning:", "yellow", " ".join(str(message).split()))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show_plainly
+        yield
+
+
+def _print(word: str, colour: str, message: str) -> None:
     colourful = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    word = typer.style("Error:", fg="red", bold=True) if colourful else "Error:"
+    if colourful:
+        import typer
+
+        word = typer.style(word, fg=colour, bold=True)
     print(word, message, file=sys.stderr)
 
 

@@ -10,7 +10,6 @@ from cnnviz.cli.job import Job
 from cnnviz.cli.locating import RUNS
 from cnnviz.cli.naming import check_name
 from cnnviz.errors import ConfigError, RunError
-from cnnviz.recording.layout import Layout
 from cnnviz.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -36,11 +35,12 @@ def run_to_resume(root: Path, name: str | None) -> Run:
         _check_resumable(run)
         return run
     for run in list_runs(root):
-        if _status(run) in _UNFINISHED and Layout(run.path).checkpoint.exists():
+        # Those of other loops can't be gone on with from here.
+        if _status(run) in _UNFINISHED and run.manifest.description.config:
             return run
     raise RunError(
-        f"no run under {root} was left unfinished with a checkpoint to go on from; to train a finished one for "
-        f"longer: {resume_command(root, 'NAME')} --epochs N"
+        f"no run under {root} was left unfinished by cnnviz train; to train a finished one for longer: "
+        f"{resume_command(root, 'NAME')} --epochs N"
     )
 
 

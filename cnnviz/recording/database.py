@@ -156,9 +156,11 @@ class Writer:
             connection.execute(f"PRAGMA wal_autocheckpoint={self._log_bytes // _PAGE}")
             connection.execute(f"PRAGMA journal_size_limit={2 * self._log_bytes}")
             known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-            for name, sql in TABLES.items():
-                if name not in known:
+            if missing := [sql for name, sql in TABLES.items() if name not in known]:
+                connection.execute("BEGIN IMMEDIATE")  # all or none, should we be killed here
+                for sql in missing:
                     connection.execute(sql)
+                connection.execute("COMMIT")
             self._names = dict(connection.execute("SELECT name, id FROM names"))
         except BaseException:
             connection.close()

@@ -111,6 +111,13 @@ class Reader:
             ((step,),) = look.rows(_LAST)
             return int(step)
 
+    def is_blank(self) -> bool:
+        """Say whether nothing was recorded yet, though there may be no tables, either."""
+        with self._open() as look:
+            if not look.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
+                return True
+            return not look.rows("SELECT 1 FROM examples LIMIT 1") and look.rows(_LAST) == [(-1,)]
+
     @contextmanager
     def _open(self) -> Iterator[_Look]:
         require_regular(self.path)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from cnnviz.errors import RunError
+from cnnviz.recording.beginning import begin, delete_begun
 from cnnviz.recording.database import LOG_BYTES, Transaction, Writer
 from cnnviz.recording.database_reader import Reader
 from cnnviz.recording.layout import Layout
-from cnnviz.recording.lock import WriterLock, read_note
-from cnnviz.recording.manifest import Manifest, now, read_manifest, write_manifest
+from cnnviz.recording.lock import read_note
+from cnnviz.recording.manifest import Manifest, now, write_manifest
 from cnnviz.recording.outage import Outage
 from cnnviz.recording.retention import Retention
 from cnnviz.recording.samples import write_samples
@@ -118,7 +119,7 @@ class RunWriter:
         self._waiting: deque[_Part] = deque()
         self._manifest: Manifest | None = None
         limit = Limit(limit) if isinstance(limit, int) else limit
-        self._lock = _begin(self.layout, resume=resume)
+        self._lock = begin(self.layout, resume=resume)
         try:
             self._outage = Outage(str(self.layout.root), read_note(self.layout.lock)[0])
             self._database = Writer(self.layout.database, durable=durable, log_bytes=_log_bytes(limit))
@@ -358,7 +359,7 @@ class RunWriter:
     def _give_up(self) -> None:
         if not self._resumed:
             with contextlib.suppress(OSError):
-                _delete_begun(self.layout)
+                delete_begun(self.layout)
         self._lock.release()
 
     def _with_losses(self, ending: Mapping[str, str]) -> dict[str, str]:
@@ -374,42 +375,6 @@ class RunWriter:
             self._database.write(lambda transaction: transaction.state(values))
         except sqlite3.Error as error:
             raise RunError(f"{self.layout.database} can't be written: {error}") from error
-
-
-def _begin(layout: Layout, *, resume: bool) -> WriterLock:
-    """Make a run's folder, or look that there is one, and take its lock."""
-    root = layout.root
-    exists = f"{root} exists already: choose another name, or go on with it (resume)"
-    if resume:
-        read_manifest(layout.manifest)
-        for folder in (layout.snapshots, layout.shared, layout.linked):
-            if folder.is_symlink():
-                raise RunError(f"{folder} is damaged: it is a link, which could lead anywhere")
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise RunError(exists)
-    try:
-        layout.snapshots.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{root} can't be made: {error}") from error
-    try:
-        lock = WriterLock(layout.lock)
-    except RunError:
-        if not resume and not layout.lock.exists():  # it could not be made; else it is another process's
-            with contextlib.suppress(OSError):
-                layout.snapshots.rmdir()
-        raise
-    if not resume and layout.manifest.exists():  # another process was quicker, and is done
-        lock.release()
-        raise RunError(exists)
-    return lock
-
-
-def _delete_begun(layout: Layout) -> None:
-    """Delete what was made for a run that did not begin, but nothing else."""
-    logs = [layout.database.with_name(layout.database.name + end) for end in ("-wal", "-shm")]
-    for path in (layout.manifest, layout.samples, layout.database, *logs, layout.lock):
-        path.unlink(missing_ok=True)
-    layout.snapshots.rmdir()
 
 
 def _log_bytes(limit: Limit | None) -> int:

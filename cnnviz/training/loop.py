@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
 from cnnviz.data import load
-from cnnviz.errors import RunError
+from cnnviz.errors import RecordingWarning, RunError
 from cnnviz.models import MODELS
 from cnnviz.recording.bare import state_tensors
 from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
+from cnnviz.recording.layout import Layout, is_run
 from cnnviz.recording.recorder import Recorder
 from cnnviz.recording.run import open_run
 from cnnviz.recording.schedule import every, within
@@ -58,7 +61,8 @@ def fit(
     Args:
         config: What to do.
         path: The run's folder.
-        resume: Go on with the run at `path` from its last checkpoint.
+        resume: Go on with the run at `path` from its last checkpoint; one that was interrupted before its first
+            begins again, and keeps what was recorded.
         progress: Is told, about ten times a second and after each record, where the training stands; without it
             nothing is printed, either.
 
@@ -68,7 +72,7 @@ def fit(
     Raises:
         CnnvizError: If the data, the model or the run can't be used.
     """
-    checkpoint = read_checkpoint(path) if resume else None
+    checkpoint = read_checkpoint(path) if resume and not _begins_again(path) else None
     device = pick_device(config.device)
     MODELS.get(config.model)  # an unknown name is told before anything is downloaded
     told = progress is not None
@@ -92,6 +96,13 @@ def fit(
         with recorder:
             training.go(_Session(recorder, schedule, interrupt, progress or (lambda _: None)))
     return open_run(path)
+
+
+def _begins_again(path: str | PathLike[str]) -> bool:
+    """Say whether the training at `path` ended too early for a checkpoint, so that going on is to begin again."""
+    if Layout(path).checkpoint.exists() or not is_run(Path(path)):
+        return False
+    return open_run(path).status in ("interrupted", "failed", "stopped")
 
 
 @dataclass(frozen=True)
@@ -247,8 +258,16 @@ class _Training:
             "validation_error": self._validation_error,
             "optimizer": self._config.optimizer,
         }
-        write_checkpoint(recorder.path, tensors, facts)
         self._last_checkpoint = time.perf_counter()
+        try:
+            write_checkpoint(recorder.path, tensors, facts)
+        except OSError as error:
+            warnings.warn(
+                f"{recorder.path} takes no checkpoint: {error}. The training goes on; until there is room again it can "
+                "only be resumed from an earlier step",
+                RecordingWarning,
+                stacklevel=2,
+            )
 
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._started

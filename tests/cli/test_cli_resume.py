@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from torch.nn import Linear
 
-from cnnviz import TrainConfig, fit, open_run
+from cnnviz import Recorder, TrainConfig, fit, open_run
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +99,29 @@ def test_finished_runs_are_not_found(done, cli):
     assert "no run under runs was left unfinished" in result.line
 
 
-def test_a_run_without_a_checkpoint_is_not_found(stopped, cli):
+@pytest.mark.parametrize("name", [[], ["--name", "half"]])
+def test_a_run_that_ended_before_its_first_checkpoint_begins_again(name, stopped, cli, tiny, tmp_path):
     (stopped / "resume.safetensors").unlink()
-    assert "was left unfinished with a checkpoint" in cli("train", "--resume").line
-    assert "no checkpoint to go on from" in cli("train", "--resume", "--name", "half", "--quiet").line
+    set_status(stopped, "running")
+    files = {path.name: path.stat().st_mtime_ns for path in (stopped / "snapshots").iterdir()}
+    assert cli("train", "--resume", *name, "--quiet") == (0, "", "")
+    cli("train", *tiny, "--quiet", "--name", "whole", "--lr", "0.05", "--epochs", "2")
+    half, whole = (open_run(tmp_path / "runs" / name) for name in ("half", "whole"))
+    assert half.digests == whole.digests
+    assert {name: (stopped / "snapshots" / name).stat().st_mtime_ns for name in files} == files  # kept
+
+
+def test_a_finished_run_without_a_checkpoint_does_not_begin_again(done, cli):
+    (done / "resume.safetensors").unlink()
+    line = cli("train", "--resume", "--name", "half", "--epochs", "9", "--quiet").line
+    assert "no checkpoint to go on from" in line
+
+
+def test_runs_of_other_loops_are_not_found(cli, tmp_path):
+    with Recorder(tmp_path / "runs" / "own", Linear(2, 2)) as recorder:
+        recorder.record(0)
+        recorder.close("stopped")
+    assert "was left unfinished by cnnviz train" in cli("train", "--resume").line
 
 
 def test_a_complete_run_says_how_to_go_on(done, cli):
@@ -148,7 +168,7 @@ def test_a_run_of_another_loop_is_refused(stopped, cli):
     manifest = json.loads((stopped / "run.json").read_text())
     manifest["description"]["config"] = {}
     (stopped / "run.json").write_text(json.dumps(manifest))
-    assert "was not made by cnnviz train" in cli("train", "--resume").line
+    assert "was not made by cnnviz train" in cli("train", "--resume", "--name", "half").line
 
 
 def test_options_of_a_later_cnnviz_are_refused(stopped, cli):

@@ -151,3 +151,14 @@ def read_terminal(handle):
         return os.read(handle, 65536)
     except OSError:  # how Linux says that the other side is closed
         return b""
+
+
+def test_a_warning_is_one_line(cli, tiny, monkeypatch):
+    def write_checkpoint(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cnnviz.training.loop.write_checkpoint", write_checkpoint)
+    result = cli("train", *tiny, "--quiet", "--name", "x")
+    assert result.code == 0
+    assert result.err.startswith("Warning: runs/x takes no checkpoint: [Errno 28] No space left on device.")
+    assert result.err.count("\n") == 1

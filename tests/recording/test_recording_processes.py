@@ -14,6 +14,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import RunError
+from cnnviz.recording.database import Writer
 
 # Every snapshot's weights and metrics hold their step, so that a reader can tell right from wrong.
 WRITER = """
@@ -140,3 +141,64 @@ def test_ctrl_c_stops_cleanly(tmp_path):
     assert check(run) >= int(output.split()[-1]) + 1
     assert not (tmp_path / "r" / "run.db-wal").exists()
     assert np.array_equal(run.metric("a")[0], run.steps)
+
+
+# What there is of a run whose writer died before run.json, which is written last, made it one.
+_BEGUN = {
+    "an empty folder": [],
+    "no lock yet": ["snapshots"],
+    "no database yet": ["snapshots", "writer.lock"],
+    "an empty database": ["snapshots", "writer.lock", "run.db"],
+    "half the samples": ["snapshots", "writer.lock", "run.db", "samples.safetensors.tmp"],
+    "all but run.json": ["snapshots", "writer.lock", "run.db", "samples.safetensors", "run.json.tmp"],
+}
+
+
+@pytest.mark.parametrize("names", _BEGUN.values(), ids=_BEGUN)
+@pytest.mark.parametrize("tables", [False, True])
+def test_a_run_takes_the_place_of_one_that_never_was(names, tables, tmp_path):
+    path = tmp_path / "r"
+    path.mkdir()
+    for name in names:
+        if name == "snapshots":
+            (path / name).mkdir()
+        elif name == "run.db" and tables:
+            Writer(path / name, durable=False).write(
+                lambda transaction: transaction.state({"status": "running"})
+            )
+        else:
+            (path / name).write_bytes(b"")
+    with cnnviz.Recorder(path, nn.Linear(2, 2)) as recorder:
+        recorder.record(0, {"a": 1})
+    assert cnnviz.open_run(path).steps.tolist() == [0]
+    assert {file.name for file in path.iterdir()} == {"run.json", "run.db", "writer.lock", "snapshots"}
+
+
+def _lose_manifest(path):
+    with cnnviz.Recorder(path, nn.Linear(2, 2), snapshots=cnnviz.at(9)) as recorder:
+        recorder.record(5, {"a": 1})
+    (path / "run.json").unlink()
+
+
+def _of_a_stranger(path):
+    (path / "snapshots").mkdir(parents=True)
+    (path / "thesis.txt").write_text("all I know")
+
+
+def _torn(path):
+    (path / "snapshots").mkdir(parents=True)
+    (path / "run.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+
+
+def _linked(path):
+    path.mkdir()
+    (path / "snapshots").symlink_to(path.parent)
+
+
+@pytest.mark.parametrize("make", [_lose_manifest, _of_a_stranger, _torn, _linked])
+def test_what_could_be_something_is_never_taken(make, tmp_path):
+    make(tmp_path / "r")
+    before = {p.relative_to(tmp_path): p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}
+    with pytest.raises(RunError, match="exists already"):
+        cnnviz.Recorder(tmp_path / "r", nn.Linear(2, 2))
+    assert before == {p.relative_to(tmp_path): p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")}

@@ -14,8 +14,9 @@ from torch import nn
 
 import cnnviz
 from cnnviz import TrainConfig, fit
-from cnnviz.errors import DataError, ModelError, RunError, UnknownNameError
+from cnnviz.errors import DataError, ModelError, RecordingWarning, RunError, UnknownNameError
 from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
+from cnnviz.training import loop
 
 # 60 images: 6 updates an epoch
 SMALL = TrainConfig(
@@ -218,8 +219,6 @@ def test_stopped_and_gone_on_is_as_never_stopped(optimizer, step, whole, tmp_pat
 
 
 def test_ctrl_c_while_the_run_is_begun(whole, tmp_path, monkeypatch):
-    from cnnviz.training import loop
-
     class Slow(loop.Recorder):
         def __init__(self, *arguments, **keywords):
             os.kill(os.getpid(), signal.SIGINT)
@@ -253,6 +252,18 @@ def test_gone_on_after_a_kill(whole, tmp_path, monkeypatch):
     assert_same(run, whole["sgd"])
     now = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "r" / "snapshots").iterdir()}
     assert {name: now[name] for name in files} == files  # not written again
+
+
+def test_a_full_disk_takes_no_checkpoint_and_ends_no_training(whole, tmp_path, monkeypatch):
+    def write_checkpoint(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "write_checkpoint", write_checkpoint)
+    with pytest.warns(RecordingWarning, match="takes no checkpoint: .*No space left") as warned:
+        run = fit(SMALL, tmp_path / "r")
+    assert len(warned) == 1
+    assert_same(run, whole["sgd"])
+    assert not (tmp_path / "r" / "resume.safetensors").exists()
 
 
 def test_a_finished_training_goes_on_for_more_epochs(whole, tmp_path):
