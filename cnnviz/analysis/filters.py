@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnviz.analysis.numbers import drawable
 from cnnviz.analysis.over_steps import require_layer
 from cnnviz.errors import LayerError
 
@@ -63,7 +64,7 @@ def filter_planes(run: Run, layer: str | None, channel: int) -> tuple[NDArray[np
     count = input_channels(run, layer)
     if not 0 <= channel < count:
         raise LayerError(f"layer {layer!r} has no input channel {channel}; it has {count}, counted from 0")
-    weights = run.series(f"{layer}.weight").float().numpy()
+    weights = drawable(run.series(f"{layer}.weight")).numpy()
     if "Transpose" in kinds[layer]:  # stored with the input channel first
         weights = weights.swapaxes(1, 2)
     planes = weights[:, :, channel]

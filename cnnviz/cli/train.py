@@ -81,6 +81,15 @@ def train(  # noqa: PLR0913 - each is an option; a test holds that every field o
     every: Annotated[
         int, typer.Option(rich_help_panel=_RECORDING, help="Record after every so many batches of an epoch.")
     ] = _DEFAULT.every,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_RECORDING,
+            metavar="SCHEDULE",
+            help='When to keep the weights, as "log_spaced(10) | every(500)".',
+            show_default="with every record",
+        ),
+    ] = _DEFAULT.snapshots,
     within: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +139,7 @@ def train(  # noqa: PLR0913 - each is an option; a test holds that every field o
         batch_size=batch_size,
         optimizer=optimizer,
         every=every,
+        snapshots=snapshots,
         within=within,
         seed=seed,
         device=device,

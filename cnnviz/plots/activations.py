@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnviz.analysis.images import as_image
+from cnnviz.analysis.numbers import drawable
 from cnnviz.analysis.over_steps import activations_over_steps, require_layer
 from cnnviz.charts.chart import Film, Mosaic, Picture
 from cnnviz.charts.theme import scale_for
@@ -73,7 +74,7 @@ def picture_pixels(image: Tensor) -> NDArray[np.float32]:
 
 def _cells(activations: Tensor) -> tuple[NDArray[np.float32], str]:
     """Return activations (T, ...) as cells (T, n, h, w), and what a cell is called."""
-    values: NDArray[np.float32] = activations.float().numpy()
+    values: NDArray[np.float32] = drawable(activations).numpy()
     if values.ndim == 4:
         return values, "channel"
     if values.ndim == 3:  # tokens by features: one picture

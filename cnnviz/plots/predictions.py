@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnnviz.analysis.images import as_image
+from cnnviz.analysis.numbers import drawable
 from cnnviz.analysis.over_steps import logits_over_steps
 from cnnviz.charts.chart import Bars, Film
 from cnnviz.plots.controls import IMAGE
@@ -30,7 +31,7 @@ def probabilities(run: Run, *, image: ImageSource = 0) -> Film:
         ImageError: If the image doesn't fit the network.
         ModelError: If the network can't be rebuilt.
     """
-    values = logits_over_steps(run, as_image(run, image))[:, 0].flatten(1).float().softmax(1).numpy()
+    values = drawable(logits_over_steps(run, as_image(run, image))[:, 0].flatten(1)).softmax(1).numpy()
     count = values.shape[1]
     names = run.classes if len(run.classes) == count else tuple(str(i) for i in range(count))
     bars = Bars("class probabilities", values, tuple(names), "probability", truth=_truth(run, image, count))

@@ -63,7 +63,7 @@ class BackgroundWriter:
             numbers: Metrics that lie on an accelerator, each of one element: read once they have been computed.
 
         Raises:
-            CnnvizError: What an earlier record met in the thread.
+            RunError: If the thread has ended.
         """
         size = _size(record)
         with self._changed:
@@ -76,6 +76,17 @@ class BackgroundWriter:
             self._bytes += size
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Look, without waiting, whether all that is written by now could be written.
+
+        Raises:
+            CnnvizError: What a record met in the thread; told once.
+        """
+        with self._changed:
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
     def flush(self) -> None:
         """Wait until all that was taken is written.
 
@@ -84,6 +95,7 @@ class BackgroundWriter:
         """
         with self._changed:
             self._wait(lambda: not self._bytes)
+        self.check()
 
     def close(self, status: Ending, detail: str) -> None:
         """Write all that waits, and end the run."""
@@ -99,9 +111,6 @@ class BackgroundWriter:
 
     def _wait(self, until: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: until() or not self._thread.is_alive())
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
         if not self._thread.is_alive():
             raise RunError(f"{self._writer.layout.root} is not written any more: its thread has ended")
 
@@ -135,7 +144,7 @@ class BackgroundWriter:
 
 def _size(record: Record) -> int:
     """Return how many bytes a record takes in memory, about; never 0."""
-    tensors = sum(tensor.nbytes for tensor in (record.state or {}).values())
+    tensors = sum(tensor.numel() * tensor.element_size() for tensor in (record.state or {}).values())
     examples = sum(len(codes) for codes in record.examples.values())
     return tensors + examples + len(record.metrics) * _METRIC_BYTES + _RECORD_BYTES
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,7 +58,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     if not wrappers:
         return bare
     copies: dict[int, object] = {}
-    for module in reversed(wrappers):  # the innermost first
+    # The innermost first: one that holds another, wherever else that is used, too, has more modules.
+    for module in sorted(wrappers, key=lambda module: sum(1 for _ in module.modules())):
         copies[id(module)] = copy.deepcopy(bare_module(module), copies)
     return copy.deepcopy(bare, copies)
 
@@ -66,13 +68,17 @@ def state_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of `model` by their bare names, as they are now, sharing their memory.
 
     Raises:
-        ModelError: If its state holds something that is no tensor.
+        ModelError: If its state holds something that is no tensor, or is one on the meta device, without values.
     """
     bare = bare_module(model)
     state = bare.state_dict()
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise ModelError(f"the state of {type(bare).__name__} holds {name!r}, which is no tensor")
+        if value.device.type == "meta":
+            raise ModelError(
+                f"the state of {type(bare).__name__} holds {name!r}, which has no values: it is on the meta device"
+            )
     return dict(zip(bare_names(bare, state), state.values(), strict=True))
 
 
@@ -101,10 +107,19 @@ def _on_accelerator(tensors: Iterable[Tensor]) -> bool:
 
 
 def _inner_name(module: nn.Module) -> str | None:
+    """Return the name of the module that `module` merely wraps; None if it is no wrapper, or has a state of its own."""
+    if len(module._modules) != 1 or module._parameters or module._buffers:
+        return None
     if _COMPILED in module._modules:
-        return _COMPILED
+        return _COMPILED if _is_compiled(module) else None
     parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
     return _PARALLEL if parallel else None
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    # Not imported, which takes a second: where nobody has done so, nothing is compiled.
+    wrapper = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", ())
+    return isinstance(module, wrapper)
 
 
 def _without(name: str, path: str, inner: str) -> str:

@@ -35,7 +35,9 @@ def make_manifest(
     names = bare_names(model, [layer.name for layer in found.layers])
     layers: dict[str, FoundLayer] = {}
     for name, layer in zip(names, found.layers, strict=True):
-        layers.setdefault(name, layer)  # a wrapper and the module inside it, which finishes first, are one layer
+        layers.setdefault(
+            name, layer
+        )  # a wrapper and the module inside it, which finishes first, are one layer
     return Manifest(
         id=new_id(),
         created=now(),

@@ -36,6 +36,8 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+TYPES = frozenset(_NAMES)
+"""The types of tensors that can be recorded."""
 _WIDTHS = {name: dtype.itemsize for dtype, name in _NAMES.items()}
 
 

@@ -15,16 +15,17 @@ from cnnviz.errors import ConfigError, ModelError, RecordingWarning, RunError
 from cnnviz.recording.background import BackgroundWriter
 from cnnviz.recording.bare import bare_module, is_built, records_here, state_tensors, trains_elsewhere
 from cnnviz.recording.describing import count_parameters, describe_built, make_manifest
-from cnnviz.recording.examples import Visits
 from cnnviz.recording.manifest import read_manifest
-from cnnviz.recording.samples import checked_samples
+from cnnviz.recording.samples import checked_samples, read_samples
 from cnnviz.recording.schedule import Schedule, bind, every, limit_of
 from cnnviz.recording.thinning import axis_of
+from cnnviz.recording.visits import Visits
 from cnnviz.recording.writer import Ending, Limit, Record, RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -131,7 +132,8 @@ class Recorder:
 
         Raises:
             ConfigError: If the step falls or is no whole number, or a metric has no name or is no number.
-            ModelError: If the network's state can't be recorded.
+            ModelError: If the network's state can't be recorded; one written in the background is told of by a later
+                call, which records all the same.
             RunError: If the run is closed.
         """
         step = self._checked(step)
@@ -145,9 +147,11 @@ class Recorder:
         record = Record(step, numbers, state, replace=step > self._writer.recorded)
         if state is not None:
             record = self._described(record, state)
-        self._put(self._with_examples(record), pending)
+        self._put_examples(step)
+        self._put(record, pending)
         if state is not None:
             self._last_snapshot = step
+        self._check()
 
     def record_examples(
         self,
@@ -174,8 +178,8 @@ class Recorder:
             raise RunError(f"{self.path} is closed; nothing more can be recorded")
         if self._writer is not None:
             self._visits.add(_whole(step), indices, correct, loss)
-            if time.monotonic() >= self._examples_due:
-                self._put(self._with_examples(Record(_whole(step))), {})
+            self._put_examples(_whole(step))
+            self._check()
 
     def flush(self) -> None:
         """Wait until all that was recorded is written; at once where nothing is written in the background.
@@ -183,9 +187,11 @@ class Recorder:
         Raises:
             CnnvizError: What something recorded earlier met there.
         """
-        if self._writer is not None and not self._closed:
-            self._examples_due = 0.0
-            self._put(self._with_examples(Record(max(self._step, 0))), {})
+        if self._writer is None or self._closed:
+            return
+        self._examples_due = 0.0
+        self._put_examples(max(self._step, 0))
+        self._put(Record(max(self._step, 0)), {})
         if self._background is not None:
             self._background.flush()
 
@@ -195,11 +201,18 @@ class Recorder:
         Args:
             status: How it ended.
             detail: More on that, for people.
+
+        Raises:
+            CnnvizError: What something recorded earlier met in the background; a run that finished has failed then.
         """
         if self._closed:
             return
         try:
             self.flush()
+        except Exception as error:
+            if status == "finished":
+                status, detail = "failed", f"{type(error).__name__}: {error}"
+            raise
         finally:
             self._closed = True
             if self._background is not None:
@@ -218,6 +231,8 @@ class Recorder:
                 manifest = replace(manifest, description=description)
                 writer.describe(manifest, None)
             self._visits.restore(*writer.reader.examples())
+            if self._samples is None:
+                self._samples = _stored_samples(writer.layout.samples)
         self._manifest = manifest
         # What was described before lazy layers had their weights is described anew with the first snapshot.
         if manifest.parameters == count_parameters(bare):
@@ -256,12 +271,18 @@ class Recorder:
         elif self._writer is not None:
             self._writer.put(record)
 
-    def _with_examples(self, record: Record) -> Record:
+    def _put_examples(self, step: int) -> None:
+        """Write what examples did, if it is time; not with a state, which may be refused with all that is with it."""
         if time.monotonic() < self._examples_due:
-            return record
+            return
         self._examples_due = time.monotonic() + _EXAMPLES_SECONDS
         changed = self._visits.flush()
-        return replace(record, examples=changed, examples_step=self._visits.last_step) if changed else record
+        if changed:
+            self._put(Record(step, examples=changed, examples_step=self._visits.last_step), {})
+
+    def _check(self) -> None:
+        if self._background is not None:
+            self._background.check()
 
     def _checked(self, step: int) -> int:
         if self._closed:
@@ -272,6 +293,15 @@ class Recorder:
                 f"step {step} can't be recorded after step {self._step}: steps start at 0 and never fall"
             )
         return step
+
+
+def _stored_samples(path: Path) -> tuple[Tensor, Tensor] | None:
+    """Return the samples that a run holds already, to find its layers with; None where they are damaged."""
+    try:
+        stored = read_samples(path)
+    except RunError:
+        return None
+    return (stored.images, stored.labels) if len(stored) else None
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -25,6 +25,9 @@ _BLOCK = 4096
 # Once a run is too large, it is made smaller by this part of the limit: so there is room for metrics for a while, and
 # the index is not changed at every step.
 _SLACK = 1 / 32
+# Kept free for what no look at the folder sees: how the run stands, which is written after it, and where on the disk
+# the pieces of a growing file lie, which file systems note in blocks of their own.
+_SPARE = 4 * _BLOCK
 
 
 class Retention:
@@ -72,8 +75,8 @@ class Retention:
             for path in folder.iterdir():
                 if path not in needed:
                     path.unlink(missing_ok=True)
-        self._check_ends({steps[0], steps[-1]} if steps else set())
         self._added = len(steps)
+        self._check_ends({steps[0], steps[-1]} if steps else set())
 
     def add(self, written: Written) -> None:
         """Take up a new snapshot."""
@@ -151,19 +154,23 @@ class Retention:
             raise ConfigError(self._problem(least))
 
     def _problem(self, size: int) -> str:
-        return (
-            f"within({self._limit}): the run's first and last snapshot and its other files take {size:,} bytes; "
-            "allow more"
-        )
+        if not self._added:
+            taken = f"the run's files take {size:,} bytes before its first snapshot"
+        elif self._added == 1:
+            two = size + self._thinner.total
+            taken = f"the run's first snapshot and its other files take {size:,} bytes, with a second some {two:,}"
+        else:
+            taken = f"the run's first and last snapshot and its other files take {size:,} bytes"
+        return f"within({self._limit}): {taken}; allow more"
 
     def _kept(self) -> int:
         return self._thinner.total + sum(self._part_sizes.values())
 
     def _others(self) -> int:
-        """Return the room that everything else takes: the database, the samples, a checkpoint, the folders."""
+        """Return the room that everything else takes: database, samples, checkpoint, folders, and what is spare."""
         layout = self._layout
         folders = (layout.snapshots, layout.shared, layout.linked)
-        total = sum(_on_disk(folder) for folder in (layout.root, *folders))
+        total = _SPARE + sum(_on_disk(folder) for folder in (layout.root, *folders))
         with os.scandir(layout.root) as entries:
             return total + sum(_on_disk(entry) for entry in entries if not entry.is_dir())
 

@@ -1,7 +1,7 @@
 """Schedules: functions of the step that say when to take a snapshot.
 
 Any callable from a step to a bool is a schedule. Those here are values that read like words, are joined with `|`,
-and turn into text and back: `parse_schedule(str(schedule)) == schedule`.
+and turn into text and back: see `schedule_text`.
 
     every(100) | at(1, 2, 5)            every 100 steps, and at three more
     log_spaced(10)                      many at the beginning, ever fewer later
@@ -11,37 +11,15 @@ and turn into text and back: `parse_schedule(str(schedule)) == schedule`.
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any
 
 from cnnviz.errors import ConfigError
+from cnnviz.recording.sizes import bytes_of, size_text, whole_number
 
 Schedule = Callable[[int], bool]
-
-_KNOWN = "every(n), at(step, ...), log_spaced(per_decade), epochs(n), within('500 MB', schedule) and never, joined by |"
-_UNITS = {
-    "B": 1,
-    **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGTP", 1)},
-    **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGTP", 1)},
-}
-_SIZE = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([KMGTP]i?B|B|)\s*", re.IGNORECASE)
-
-
-def _whole(number: Any, least: int, problem: str) -> int:
-    try:
-        whole = -1 if isinstance(number, bool) else operator.index(number)
-    except TypeError:
-        whole = -1
-    if whole < least:
-        raise ConfigError(problem)
-    return whole
 
 
 def _checked(schedule: Schedule) -> Schedule:
@@ -72,7 +50,7 @@ class _Joined:
         """Make the attribute `name` an int, or raise if it is not 1 or more."""
         value = getattr(self, name)
         problem = f"{type(self).__name__}({name}={value!r}): {problem}"
-        object.__setattr__(self, name, _whole(value, 1, problem))
+        object.__setattr__(self, name, whole_number(value, 1, problem))
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +92,7 @@ class at(_Joined):  # noqa: N801
     def __init__(self, *steps: int | Iterable[int]) -> None:
         several = steps[0] if len(steps) == 1 and isinstance(steps[0], Iterable) else steps
         problem = "at({!r}): steps are whole numbers, 0 or more, as in at(5, 10, 20)"
-        whole = {_whole(step, 0, problem.format(step)) for step in several}
+        whole = {whole_number(step, 0, problem.format(step)) for step in several}
         object.__setattr__(self, "steps", tuple(sorted(whole)))
 
     def __call__(self, step: int) -> bool:
@@ -195,7 +173,7 @@ class within(_Joined):  # noqa: N801
 
     def __init__(self, limit: int | str, schedule: Schedule = every(100)) -> None:
         """Take the limit in bytes, or as text such as "500 MB", "1.5GB" (decimal) or "2 GiB" (binary)."""
-        object.__setattr__(self, "limit", _bytes(limit))
+        object.__setattr__(self, "limit", bytes_of(limit))
         object.__setattr__(self, "schedule", _checked(schedule))
 
     def __call__(self, step: int) -> bool:
@@ -203,7 +181,7 @@ class within(_Joined):  # noqa: N801
         return bool(self.schedule(step))
 
     def __str__(self) -> str:
-        return f"within({_size_text(self.limit)}, {self.schedule})"
+        return f"within({size_text(self.limit)}, {self.schedule})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -275,54 +253,6 @@ def limit_of(schedule: Schedule) -> int | None:
     return None
 
 
-def parse_schedule(text: str) -> Schedule:
-    """Return the schedule that `text` says, such as "every(10) | at(1, 2, 3)"; nothing in it is executed.
-
-    Raises:
-        ConfigError: If it says none; the message tells what can be said.
-    """
-    try:
-        return _said(ast.parse(text.strip(), mode="eval").body)
-    except ConfigError as error:
-        raise ConfigError(f"{_short(text)} is no schedule: {error}. There are {_KNOWN}") from error
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"{_short(text)} is no schedule. There are {_KNOWN}") from error
-
-
-_WORDS: dict[str, Callable[..., Schedule]] = {
-    word.__name__: word for word in (every, at, log_spaced, epochs, within)
-}
-
-
-def _said(node: ast.expr) -> Schedule:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return either((_said(node.left), _said(node.right)))
-    if isinstance(node, ast.Name) and node.id == "never":
-        return never
-    if isinstance(node, ast.Name) and node.id in _WORDS:
-        raise ConfigError(f"{node.id} needs brackets, as in {node.id}(...)")
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _WORDS):
-        raise ConfigError(f"{_short(ast.unparse(node), quote=False)} is not known")
-    arguments = [_argument(value) for value in node.args]
-    named = {keyword.arg or "**": _argument(keyword.value) for keyword in node.keywords}
-    try:
-        if len(named) < len(node.keywords):
-            raise TypeError("an argument is given twice")
-        return _WORDS[node.func.id](*arguments, **named)
-    except TypeError as error:
-        raise ConfigError(f"{node.func.id} doesn't take these arguments") from error
-
-
-def _argument(node: ast.expr) -> Any:
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_argument(item) for item in node.elts]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
-        raise ConfigError(f"{_short(ast.unparse(node), quote=False)} is no whole number of 0 or more")
-    return _said(node)
-
-
 def _epoch_of(schedule: epochs) -> int:
     if schedule.steps_per_epoch is None:
         raise ConfigError(
@@ -330,25 +260,3 @@ def _epoch_of(schedule: epochs) -> int:
             "or give steps_per_epoch to the Recorder"
         )
     return schedule.steps_per_epoch
-
-
-def _bytes(size: int | str) -> int:
-    problem = f'within({_short(size)}): a size is 1 byte or more, as a number or as text such as "500 MB" or "2 GiB"'
-    if not isinstance(size, str):
-        return _whole(size, 1, problem)
-    match = _SIZE.fullmatch(size)
-    if match is None:
-        raise ConfigError(problem)
-    unit = {name.upper(): value for name, value in _UNITS.items()}[match[2].upper() or "B"]
-    return _whole(math.floor(Fraction(match[1]) * unit), 1, problem)
-
-
-def _size_text(size: int) -> str:
-    """Return `size` in the unit that says it exactly with the smallest number."""
-    number, unit = min((size // value, unit) for unit, value in _UNITS.items() if size % value == 0)
-    return str(size) if unit == "B" else f"'{number} {unit}'"
-
-
-def _short(text: object, *, quote: bool = True) -> str:
-    shown = repr(text) if quote else str(text)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."

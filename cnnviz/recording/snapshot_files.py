@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnviz.errors import RunError
-from cnnviz.recording.tensors import IN_NUMPY, opened
+from cnnviz.recording.tensors import IN_NUMPY, opened, read_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,7 +99,7 @@ class SnapshotFiles:
             if unknown:
                 known = ", ".join([*own, *places])
                 raise RunError(f"{path} holds no tensor {unknown[0]!r}; it holds {known}")
-            found = {name: file.get_tensor(name) for name in wanted if name in own}
+            found = {name: read_tensor(file, name, path) for name in wanted if name in own}
         found |= self._read_elsewhere({name: places[name] for name in wanted if name not in own})
         return {name: found[name] for name in wanted}
 
@@ -141,7 +141,7 @@ class SnapshotFiles:
             with opened(path) as file:
                 for name, (where, stored) in places.items():
                     if where == part:
-                        found[name] = file.get_tensor(stored)
+                        found[name] = read_tensor(file, stored, path)
         return found
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from cnnviz.errors import RunError
-from cnnviz.recording.encoding import encode_tensors, raw_tensor
+from cnnviz.recording.encoding import TYPES, encode_tensors, raw_tensor
 from cnnviz.recording.layout import require_regular, write_whole
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ def opened(path: Path, framework: str = "pt") -> Iterator[safe_open]:
         raise RunError(f"{path} can't be read: {error}") from error
 
 
+def read_tensor(file: safe_open, name: str, path: Path) -> Tensor:
+    """Return a tensor of the file that was opened at `path`.
+
+    Raises:
+        RunError: If it is of a type that is never recorded, and that torch can hardly compute with.
+    """
+    tensor: Tensor = file.get_tensor(name)
+    if tensor.dtype not in TYPES:
+        raise RunError(f"{path} is damaged: {name!r} is of {tensor.dtype}, which is never recorded")
+    return tensor
+
+
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Return the named tensors of a file, or all of them.
 
@@ -77,8 +89,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _known(file: safe_open, name: str, known: list[str], path: Path) -> Tensor:
     if name not in known:
         raise RunError(f"{path} holds no tensor {name!r}; it holds {', '.join(known)}")
-    tensor: Tensor = file.get_tensor(name)
-    return tensor
+    return read_tensor(file, name, path)
 
 
 IN_NUMPY = frozenset(

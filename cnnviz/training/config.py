@@ -9,10 +9,11 @@ from typing import Any
 
 from cnnviz.errors import ConfigError
 from cnnviz.recording.schedule import within
+from cnnviz.recording.schedule_text import parse_schedule
 
 _COUNTS = ("epochs", "batch_size", "every", "seed", "samples", "image_size")
-_NAMES = ("model", "data", "optimizer", "device", "within")
-_MAY_BE_ABSENT = ("image_size", "within")
+_NAMES = ("model", "data", "optimizer", "device", "snapshots", "within")
+_MAY_BE_ABSENT = ("image_size", "snapshots", "within")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 
@@ -33,6 +34,8 @@ class TrainConfig:
         batch_size: Images in a batch.
         optimizer: One of adam, adamw, rmsprop, sgd.
         every: Record after every so many batches of an epoch, and at its end.
+        snapshots: When to keep the weights, a schedule such as "log_spaced(10) | epochs(1)"; None keeps them with
+            every record. The first and the last are kept always.
         within: Keep the run within a size, such as "500 MB", by thinning out old snapshots; None keeps all.
         seed: Seeds weights, order and dropout.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -51,6 +54,7 @@ class TrainConfig:
     batch_size: int = 64
     optimizer: str = "sgd"
     every: int = 100
+    snapshots: str | None = None
     within: str | None = None
     seed: int = 0
     device: str = "auto"
@@ -67,8 +71,10 @@ class TrainConfig:
         _require(0 <= self.seed < 2**63, "seed", self.seed, "0 or more")
         _require(self.samples >= 0, "samples", self.samples, "0 or more")
         _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
+        if self.snapshots is not None:
+            parse_schedule(self.snapshots)  # says itself what is wrong with it
         if self.within is not None:
-            within(self.within)  # says itself what is wrong with it
+            within(self.within)
         _require(self.optimizer in OPTIMIZERS, "optimizer", self.optimizer, f"one of {', '.join(OPTIMIZERS)}")
 
     def _check_types(self) -> None:

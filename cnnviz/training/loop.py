@@ -19,7 +19,8 @@ from cnnviz.recording.checkpoint import read_checkpoint, write_checkpoint
 from cnnviz.recording.layout import Layout, is_run
 from cnnviz.recording.recorder import Recorder
 from cnnviz.recording.run import open_run
-from cnnviz.recording.schedule import every, within
+from cnnviz.recording.schedule import Schedule, bind, every, within
+from cnnviz.recording.schedule_text import parse_schedule
 from cnnviz.training.device import pick_device
 from cnnviz.training.evaluate import evaluate
 from cnnviz.training.interrupt import Interrupt
@@ -30,7 +31,6 @@ from cnnviz.training.statistics import LayerStatistics
 from cnnviz.training.tally import Diverged, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from os import PathLike
 
     from torch import Tensor, nn
@@ -82,20 +82,27 @@ def fit(
     training = _Training(config, model, data, device)
     if checkpoint is not None:
         training.restore(*checkpoint)
-    schedule = every(config.every, per_epoch=training.steps_per_epoch)
+    records = every(config.every, per_epoch=training.steps_per_epoch)
+    snapshots = _snapshots(config, records, training.steps_per_epoch)
     # Ctrl-C is caught before the run is begun, so that none is ever left half made.
     with Interrupt() as interrupt:
         recorder = Recorder(
             path,
             model,
-            snapshots=schedule if config.within is None else within(config.within, schedule),
+            snapshots=snapshots,
             samples=data.validation.head(config.samples),
             description=describe(config, data),
             resume=resume,
         )
         with recorder:
-            training.go(_Session(recorder, schedule, interrupt, progress or (lambda _: None)))
+            training.go(_Session(recorder, records, snapshots, interrupt, progress or (lambda _: None)))
     return open_run(path)
+
+
+def _snapshots(config: TrainConfig, records: Schedule, steps_per_epoch: int) -> Schedule:
+    """Return the schedule by which weights are kept."""
+    said = records if config.snapshots is None else bind(parse_schedule(config.snapshots), steps_per_epoch)
+    return said if config.within is None else within(config.within, said)
 
 
 def _begins_again(path: str | PathLike[str]) -> bool:
@@ -110,7 +117,8 @@ class _Session:
     """What a training talks to while it runs."""
 
     recorder: Recorder
-    schedule: Callable[[int], bool]
+    records: Schedule
+    snapshots: Schedule
     interrupt: Interrupt
     tell: ProgressCallback
 
@@ -139,7 +147,7 @@ class _Training:
         self._started = self._last_told = self._last_checkpoint = time.perf_counter()
         self._first_step = self.step
         if self.step == 0:
-            recorder.record(0)  # the untrained network: what everything later is compared to
+            recorder.record(0, snapshot=True)  # the untrained network: what everything later is compared to
         try:
             while self.step < self._config.epochs * self.steps_per_epoch:
                 self._epoch(session)
@@ -151,11 +159,13 @@ class _Training:
             recorder.record(max(self.step, 0), snapshot=True)
             recorder.close("diverged", f"at step {outcome.step:,}: {outcome}; try a lower learning rate")
             return
+        metrics = {}
         if self._data.test is not None:
             score = evaluate(
                 self._model, self._data.test, batch_size=self._config.batch_size, device=self._device
             )
-            recorder.record(self.step, {"test/loss": score.loss, "test/error": score.error})
+            metrics = {"test/loss": score.loss, "test/error": score.error}
+        recorder.record(self.step, metrics, snapshot=True)
         self._checkpoint(recorder)
         recorder.close()
 
@@ -199,7 +209,7 @@ class _Training:
         batches = self._data.train.batches(order, config.batch_size, self._device, skip=done, seed=seed)
         numbers = order.split(config.batch_size)[done:]
         for (images, labels), indices in zip(batches, numbers, strict=False):
-            due = session.schedule(self.step + 1)
+            due = session.records(self.step + 1)
             if due:
                 self._statistics.before()
             right, losses = self._update(images, labels)
@@ -207,6 +217,8 @@ class _Training:
                 session.recorder.record_examples(self.step, indices, right, losses)
             if due:
                 self._record(session.recorder)
+            elif session.snapshots(self.step):
+                session.recorder.record(self.step)
             now = time.perf_counter()
             if due or now - self._last_told > _PROGRESS_SECONDS:
                 self._last_told = now

@@ -75,3 +75,23 @@ def test_errors(run, layer, channel, problem):
     with pytest.raises(LayerError) as caught:
         filter_planes(run, layer, channel)
     assert str(caught.value) == problem
+
+
+def test_of_complex_weights_the_modulus_is_drawn(tmp_path):
+    model = nn.Conv2d(1, 1, 2, dtype=torch.complex64)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[[[3 + 4j, 0], [-2, 1j]]]]))
+    with cnnviz.Recorder(tmp_path / "r", nn.Sequential(model), snapshots=cnnviz.every(1)) as recorder:
+        recorder.record(0)
+    planes, _ = filter_planes(cnnviz.open_run(tmp_path / "r"), None, 0)
+    assert planes.dtype == np.float32
+    assert planes.tolist() == [[[[5, 0], [2, 1]]]]
+
+
+def test_weights_that_are_none_of_a_convolution(tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 1, 2))
+    with cnnviz.Recorder(tmp_path / "r", model, snapshots=cnnviz.every(1)) as recorder:
+        model[0].weight.data = torch.zeros(3, 1)
+        recorder.record(0)
+    with pytest.raises(LayerError, match=r"layer '0' have the shape \(3, 1\), so it is no Conv2d"):
+        filter_planes(cnnviz.open_run(tmp_path / "r"), "0", 0)

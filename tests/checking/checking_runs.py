@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from cnnviz.recording.examples import Visits
+from cnnviz.recording.visits import Visits
 from cnnviz.recording.manifest import Description, Layer, Manifest
 from cnnviz.recording.writer import Record, RunWriter
 

@@ -162,3 +162,27 @@ def test_a_warning_is_one_line(cli, tiny, monkeypatch):
     assert result.code == 0
     assert result.err.startswith("Warning: runs/x takes no checkpoint: [Errno 28] No space left on device.")
     assert result.err.count("\n") == 1
+
+
+def test_snapshots_by_a_schedule(cli, tiny, tmp_path):
+    schedule = ("--snapshots", "at(1, 5)", "--within", "10 MB")
+    assert cli("train", *tiny, "--quiet", "--name", "x", *schedule).code == 0
+    run = open_run(tmp_path / "runs" / "x")
+    assert run.steps.tolist() == [0, 1, 5, 12]
+    config = run.manifest.description.config
+    assert (config["snapshots"], config["within"]) == ("at(1, 5)", "10 MB")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--snapshots", "daily"), "Error: 'daily' is no schedule"),
+        (("--snapshots", "every(0)"), "the distance must be 1 step or more"),
+        (("--within", "much"), "within('much'): a size is"),
+        (("--within", "1 kB"), "allow more"),
+    ],
+)
+def test_schedules_that_are_none(option, words, cli, tiny):
+    result = cli("train", *tiny, "--quiet", *option)
+    assert result.code == 1
+    assert words in result.line

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnviz.errors import ConfigError, RunError
-from cnnviz.recording import examples as module
-from cnnviz.recording.examples import Examples, Visits, decode_examples
+from cnnviz.recording import visits as module
+from cnnviz.recording.examples import Examples, decode_examples
+from cnnviz.recording.visits import Visits
 
 NAN = math.nan
 visits_strategy = st.lists(

@@ -383,6 +383,17 @@ def test_samples_that_claim_to_be_large(entry, path, arena):
     assert (case.verdict, case.wrongs) == ("refused", [])
 
 
+@pytest.mark.parametrize("dtype", ["F4", "F8_E8M0"])
+def test_types_that_are_never_recorded(dtype, path):
+    """The library knows them, but torch can hardly compute with them."""
+    file = path / "snapshots" / "00000000.safetensors"
+    header, payload = read_parts(file)
+    header["conv1.bias"].update(dtype=dtype, shape=[8 if dtype == "F8_E8M0" else 16])
+    write_parts(file, json.dumps(header), payload)
+    with pytest.raises(RunError, match=r"00000000\.safetensors is damaged: 'conv1\.bias' is of torch\."):
+        cnnviz.open_run(path).first.state.read()
+
+
 @pytest.mark.parametrize("length", [1, 100_000_001, 2**32, 2**63, 2**64 - 1])
 def test_headers_that_claim_to_be_long(length, path, arena):
     file = path / "snapshots" / "00000000.safetensors"

@@ -17,9 +17,9 @@ from cnnviz.recording.schedule import (
     limit_of,
     log_spaced,
     never,
-    parse_schedule,
     within,
 )
+from cnnviz.recording.schedule_text import parse_schedule
 
 counts = st.integers(1, 3000)
 leaves = st.one_of(

@@ -204,6 +204,42 @@ def test_how_often_is_recorded_does_not_change_the_weights(whole, tmp_path):
     assert seldom.digests[-1] == whole["sgd"].digests[-1]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "steps"),
+    [
+        ("at(3, 8)", [0, 3, 8, 18]),
+        ("epochs(2)", [0, 12, 18]),
+        ("log_spaced(2) | every(9)", [0, 1, 3, 9, 10, 18]),
+        ("never", [0, 18]),  # the first and the last are kept always
+    ],
+)
+def test_weights_are_kept_as_the_schedule_says(schedule, steps, whole, tmp_path):
+    run = fit(small(snapshots=schedule), tmp_path / "r")
+    assert run.steps.tolist() == steps
+    assert run.digests[-1] == whole["sgd"].digests[-1]
+    for name in whole["sgd"].metrics:  # which are recorded as ever
+        assert run.metric(name)[0].tolist() == whole["sgd"].metric(name)[0].tolist()
+
+
+def test_kept_as_the_schedule_says_when_gone_on(tmp_path, monkeypatch):
+    always_tell(monkeypatch)
+    config = small(snapshots="at(3, 8, 13)")
+    fit(config, tmp_path / "r", progress=stop_at(9))
+    run = fit(config, tmp_path / "r", resume=True)
+    assert run.steps.tolist() == [0, 3, 8, 13, 18]
+    assert run.digests == fit(config, tmp_path / "s").digests
+
+
+def test_a_run_is_kept_within_a_size(whole, tmp_path):
+    run = fit(small(every=1, within="200 kB"), tmp_path / "r")
+    taken = sum(path.stat().st_size for path in (tmp_path / "r").rglob("*") if path.is_file())
+    assert taken < 200_000
+    assert 2 < len(run) < 19
+    assert run.steps[[0, -1]].tolist() == [0, 18]
+    known = dict(zip(STEPS, whole["sgd"].digests, strict=True))
+    assert all(known.get(s.step, s.digest) == s.digest for s in run)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("step", [1, 5, 6, 9, 17])
 def test_stopped_and_gone_on_is_as_never_stopped(optimizer, step, whole, tmp_path, monkeypatch):
