@@ -231,9 +231,9 @@ def test_kept_as_the_schedule_says_when_gone_on(tmp_path, monkeypatch):
 
 
 def test_a_run_is_kept_within_a_size(whole, tmp_path):
-    run = fit(small(every=1, within="200 kB"), tmp_path / "r")
+    run = fit(small(every=1, within="240 kB"), tmp_path / "r")
     taken = sum(path.stat().st_size for path in (tmp_path / "r").rglob("*") if path.is_file())
-    assert taken < 200_000
+    assert taken < 240_000
     assert 2 < len(run) < 19
     assert run.steps[[0, -1]].tolist() == [0, 18]
     known = dict(zip(STEPS, whole["sgd"].digests, strict=True))
