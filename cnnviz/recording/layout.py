@@ -30,6 +30,7 @@ class Layout:
         self.database = self.root / "run.db"
         self.samples = self.root / "samples.safetensors"
         self.snapshots = self.root / "snapshots"
+        self._snapshots = f"{self.snapshots}{os.sep}"
         self.shared = self.root / "shared"
         self.linked = self.root / "linked"
         self.checkpoint = self.root / "resume.safetensors"
@@ -38,6 +39,10 @@ class Layout:
     def snapshot(self, step: int) -> Path:
         """Return where the snapshot of `step` lies."""
         return self.snapshots / f"{step:08d}.safetensors"
+
+    def snapshot_text(self, step: int) -> str:
+        """Return `snapshot` as text: making many paths takes longer than opening the files."""
+        return f"{self._snapshots}{step:08d}.safetensors"
 
     def step_of(self, path: Path) -> int | None:
         """Return the step whose snapshot `path` is; None if it is none."""
@@ -104,16 +109,38 @@ def require_regular(path: Path) -> None:
     Raises:
         RunError: If it is absent, a link, a pipe or the like.
     """
+    require_file(path)
+    if path.parent.name in ("snapshots", "shared", "linked"):
+        require_folder(path.parent)
+
+
+def require_file(path: Path | str) -> None:
+    """Raise unless `path` is a plain file, in whatever folder.
+
+    Raises:
+        RunError: If it is absent, a link, a pipe or the like.
+    """
+    if not stat.S_ISREG(_mode(path)):
+        raise RunError(f"{path} is damaged: it is a link, or no plain file")
+
+
+def require_folder(path: Path) -> None:
+    """Raise if a folder of a run is a link.
+
+    Raises:
+        RunError: If it is one, or absent.
+    """
+    if stat.S_ISLNK(_mode(path)):
+        raise RunError(f"{path} is damaged: it is a link, which could lead anywhere")
+
+
+def _mode(path: Path | str) -> int:
     try:
-        modes = os.lstat(path).st_mode, os.lstat(path.parent).st_mode
+        return os.lstat(path).st_mode
     except FileNotFoundError as error:
         raise RunError(f"{path} is not there") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} can't be read: {error}") from error
-    if not stat.S_ISREG(modes[0]):
-        raise RunError(f"{path} is damaged: it is a link, or no plain file")
-    if stat.S_ISLNK(modes[1]) and path.parent.name in ("snapshots", "shared", "linked"):
-        raise RunError(f"{path.parent} is damaged: it is a link, which could lead anywhere")
 
 
 def write_whole(path: Path, parts: Iterable[bytes | memoryview], *, durable: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnviz.errors import RunError
+from cnnviz.recording.layout import require_folder
 from cnnviz.recording.tensors import IN_NUMPY, opened, read_tensor
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def places_text(places: Mapping[str, Place]) -> dict[str, str]:
     return {ELSEWHERE: json.dumps(by_file, separators=(",", ":"))} if by_file else {}
 
 
-def read_places(file: safe_open, path: Path) -> dict[str, Place]:
+def read_places(file: safe_open, path: Path | str) -> dict[str, Place]:
     """Return where the tensors of the snapshot at `path` lie that are not in its own file.
 
     Raises:
@@ -115,8 +116,9 @@ class SnapshotFiles:
         except (RuntimeError, MemoryError) as error:  # too large, as a whole or along an axis
             raise RunError(f"{self._layout.root}: {', '.join(names)} can't be stacked: {error}") from error
         shared: dict[Place, Any] = {}
+        require_folder(self._layout.snapshots)
         for row, step in enumerate(steps):
-            path = self._layout.snapshot(step)
+            path = self._layout.snapshot_text(step)
             absent = []
             with opened(path, stacks.framework) as file:
                 own = set(file.keys())
@@ -159,19 +161,19 @@ class _Stacks:
             else self.tensors
         )
 
-    def put(self, row: int, name: str, value: Any, path: Path) -> None:
+    def put(self, row: int, name: str, value: Any, path: str) -> None:
         """Fill one row with what the reader gave, an array or a tensor."""
         target = self._targets[name]
         if value.shape != target.shape[1:] or value.dtype != target.dtype:
             raise _another(name, path)
         target[row] = value
 
-    def put_tensor(self, row: int, name: str, value: Tensor, path: Path) -> None:
+    def put_tensor(self, row: int, name: str, value: Tensor, path: str) -> None:
         """Fill one row with a tensor."""
         if value.shape != self.tensors[name].shape[1:]:  # numpy may not even know such a shape
             raise _another(name, path)
         self.put(row, name, value.numpy() if self.framework == "np" else value, path)
 
 
-def _another(name: str, path: Path) -> RunError:
+def _another(name: str, path: str) -> RunError:
     return RunError(f"{path}: {name!r} has another shape or type than at the first step")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from cnnviz.errors import RunError
 from cnnviz.recording.encoding import TYPES, encode_tensors, raw_tensor
-from cnnviz.recording.layout import require_regular, write_whole
+from cnnviz.recording.layout import require_file, require_regular, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,13 +39,20 @@ def write_tensors(
 
 
 @contextmanager
-def opened(path: Path, framework: str = "pt") -> Iterator[safe_open]:
+def opened(path: Path | str, framework: str = "pt") -> Iterator[safe_open]:
     """Open a plain file for reading.
+
+    Args:
+        path: The file; as text, if the caller has seen that its folder is no link.
+        framework: What the tensors shall be: "pt" or "np".
 
     Raises:
         RunError: If it is absent, no plain file or damaged, also where what is done inside finds the damage.
     """
-    require_regular(path)
+    if isinstance(path, str):
+        require_file(path)
+    else:
+        require_regular(path)
     try:
         with safe_open(path, framework) as file:
             yield file
