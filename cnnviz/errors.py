@@ -8,9 +8,11 @@ CnnvizError
 ├── LayerError          a layer that the network does not have, or that a view cannot show
 ├── ImageError          an image that cannot be read or does not fit the network
 └── RunError            a run that is absent, damaged, locked or of a newer format
+    ├── SnapshotError   snapshots that cannot be read, where others of the run can
     └── StepError       a step at which the run holds no snapshot (also a LookupError)
 
-RecordingWarning is no error: the training goes on, but something could not be recorded.
+Two warnings are no errors: RecordingWarning, where the training goes on, but something could not be recorded; and
+DamageWarning, where something is shown without the snapshots that can't be read.
 """
 
 from __future__ import annotations
@@ -54,6 +56,18 @@ class RunError(CnnvizError):
     """A run that is absent, damaged, locked or of a newer format."""
 
 
+class SnapshotError(RunError):
+    """Snapshots that cannot be read, where others of the run can.
+
+    Attributes:
+        steps: Their steps, rising.
+    """
+
+    def __init__(self, message: str, steps: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.steps = tuple(sorted(steps))
+
+
 class StepError(RunError, LookupError):
     """A step at which the run holds no snapshot."""
 
@@ -62,9 +76,15 @@ class StepError(RunError, LookupError):
         """Return the error for a `step` that is not among the rising `steps` of `where`; it names the nearest."""
         known = [int(s) for s in steps]
         after = bisect_left(known, step)
-        near = " and ".join(str(s) for s in known[max(0, after - 1) : after + 1])
-        found = f"the nearest steps are {near}" if near else "it holds no steps yet"
-        return cls(f"{where} has no snapshot at step {step}; {found}")
+        near = [str(s) for s in known[max(0, after - 1) : after + 1]]
+        found = {0: "it holds no steps yet", 1: "the nearest is {}", 2: "the nearest are {} and {}"}[
+            len(near)
+        ]
+        return cls(f"{where} has no snapshot at step {step}; {found.format(*near)}")
+
+
+class DamageWarning(UserWarning):
+    """Something is shown without the snapshots of the run that can't be read."""
 
 
 class RecordingWarning(UserWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -97,14 +98,34 @@ def _naming(run: Run) -> Iterator[None]:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Compute without gradients, the same every time, and leave the random state as it was."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # vmap has no rule for fused attention, and warns
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with _PLAIN_ATTENTION, torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
+
+
+class _PlainAttention:
+    """A context without fused attention, for which vmap has no rule, and warns; several threads may be in it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = torch.backends.mha.get_fastpath_enabled()
+                torch.backends.mha.set_fastpath_enabled(False)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                torch.backends.mha.set_fastpath_enabled(self._before)
+
+
+_PLAIN_ATTENTION = _PlainAttention()
 
 
 def _vectorized(run: Run, names: list[str], function: StateFunction) -> Tensor:

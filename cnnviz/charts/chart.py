@@ -187,11 +187,13 @@ class Film:
         title: What is shown.
         panels: The parts, their step arrays with a leading axis of length T.
         steps: The steps (T,), rising.
+        left_out: The steps of snapshots that can't be read, as their files are damaged.
     """
 
     title: str
     panels: tuple[Panel, ...]
     steps: NDArray[np.int64]
+    left_out: tuple[int, ...] = ()
     _index: dict[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

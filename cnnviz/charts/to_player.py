@@ -16,7 +16,7 @@ from cnnviz.charts.chart import Bars, Chart, Curves, Film, Mosaic, Panel, Pictur
 from cnnviz.charts.theme import LINE_COLOURS, colour_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,6 +52,7 @@ def layout(drawn: Chart | Film) -> dict[str, Any]:
         "title": film.title,
         "timed": timed,
         "steps": [int(step) for step in film.steps],
+        "left_out": list(film.left_out),
         "panels": [_describe(panel) for panel in film.panels],
         "colours": {kind: _base64(colour_table(kind).tobytes()) for kind in ("signed", "magnitude", "gray")},
     }
@@ -79,9 +80,13 @@ def frames(drawn: Chart | Film, *, exact: bool = False) -> bytes:
         data = np.ascontiguousarray(array).tobytes()
         header.append(entry | {"offset": len(body), "length": len(data)})
         body += data + b"\0" * (-len(data) % 4)
-    text = json.dumps({"steps": [int(step) for step in film.steps], "panels": header}).encode()
-    text += b" " * (-len(text) % 4)
-    return len(text).to_bytes(4, "little") + text + bytes(body)
+    steps = [int(step) for step in film.steps]
+    return _with_header({"steps": steps, "left_out": list(film.left_out), "panels": header}, bytes(body))
+
+
+def no_frames(left_out: Sequence[int]) -> bytes:
+    """Return what the player reads of snapshots none of which can be shown."""
+    return _with_header({"steps": [], "left_out": list(left_out), "panels": []}, b"")
 
 
 def page(drawn: Chart | Film) -> str:
@@ -102,6 +107,12 @@ def notebook_html(drawn: Chart | Film) -> str:
         f'<iframe srcdoc="{escape(page(drawn))}" title="{escape(drawn.title)}" '
         f'style="width:100%;height:{height}px;border:0"></iframe>'
     )
+
+
+def _with_header(header: dict[str, Any], body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    return len(text).to_bytes(4, "little") + text + body
 
 
 def _as_film(drawn: Chart | Film) -> tuple[Film, bool]:

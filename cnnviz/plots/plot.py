@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.charts.chart import Chart, Film
-from cnnviz.errors import ConfigError
+from cnnviz.errors import ConfigError, DamageWarning
+from cnnviz.plots.readable import from_what_can_be_read
 from cnnviz.recording.run import Run
 from cnnviz.recording.snapshot import Snapshot
 from cnnviz.registry import Registry
@@ -42,9 +44,13 @@ class Control:
     choices: Callable[[Run, Mapping[str, str]], Sequence[Choice]]
     parse: Callable[[str], Any] = str
 
+    def offered(self, run: Run, chosen: Mapping[str, str]) -> Sequence[Choice]:
+        """Return what can be chosen, also where some snapshots of the run are damaged."""
+        return from_what_can_be_read(run, lambda some: self.choices(some, chosen))[0]
+
     def settle(self, run: Run, chosen: Mapping[str, str]) -> str | None:
         """Return the chosen value if it can be chosen, else the default; None if nothing can."""
-        values = [choice.value for choice in self.choices(run, chosen)]
+        values = [choice.value for choice in self.offered(run, chosen)]
         wanted = chosen.get(self.name)
         return wanted if wanted in values else next(iter(values), None)
 
@@ -64,7 +70,14 @@ class Plot:
     controls: tuple[Control, ...] = ()
 
     def __call__(self, source: Run | Snapshot, **arguments: Any) -> Any:
-        """Draw `source` with the plot's own arguments; see its function."""
+        """Draw `source` with the plot's own arguments; see its function. DamageWarning tells what is left out."""
+        drawn = self.draw(source, **arguments)
+        if isinstance(source, Run) and isinstance(drawn, Film) and drawn.left_out:
+            _warn(source, drawn.left_out)
+        return drawn
+
+    def draw(self, source: Run | Snapshot, **arguments: Any) -> Film | Chart:
+        """Draw `source` as a call does, but without a word on what is left out: the film holds that, too."""
         if isinstance(source, Snapshot):
             drawn = self.function(source.alone(), **arguments)
             if isinstance(drawn, Film):
@@ -72,7 +85,8 @@ class Plot:
             panels = tuple(panel.at(0, source.step) for panel in drawn.panels)
             return Chart(drawn.title, panels, source.step)
         if isinstance(source, Run):
-            return self.function(source[:], **arguments)
+            film, damaged = from_what_can_be_read(source[:], lambda run: self.function(run, **arguments))
+            return replace(film, left_out=damaged) if damaged and isinstance(film, Film) else film
         raise ConfigError(f"{self.name} draws a Run or a Snapshot, not {type(source).__name__}")
 
     @property
@@ -125,3 +139,13 @@ def settle(controls: Sequence[Control], run: Run, chosen: Mapping[str, str]) -> 
         if value is not None:
             settled[control.name] = value
     return settled
+
+
+def _warn(run: Run, damaged: Sequence[int]) -> None:
+    shown = ", ".join(map(str, damaged[:5])) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
+    which = f"snapshots at steps {shown} are" if len(damaged) > 1 else f"snapshot at step {shown} is"
+    warnings.warn(
+        f"the {which} left out, as damaged: cnnviz check {run.location} says more",
+        DamageWarning,
+        stacklevel=3,
+    )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnviz.errors import RunError
+from cnnviz.errors import RunError, SnapshotError
 from cnnviz.recording.layout import require_folder
 from cnnviz.recording.tensors import IN_NUMPY, opened, read_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from safetensors import safe_open
@@ -63,6 +64,21 @@ def _text(value: object) -> str:
     return value
 
 
+class _AnotherError(RunError):
+    """A whole snapshot that doesn't hold what was asked for."""
+
+
+@contextmanager
+def _telling(step: int) -> Iterator[None]:
+    """Say of a damaged file which snapshot it costs."""
+    try:
+        yield
+    except _AnotherError:
+        raise
+    except RunError as error:
+        raise SnapshotError(str(error), [step]) from error
+
+
 class SnapshotFiles:
     """Reads the tensors of the snapshots in one run's folder."""
 
@@ -72,21 +88,26 @@ class SnapshotFiles:
     def names(self, step: int) -> list[str]:
         """Return the names of the tensors of the snapshot at `step`."""
         path = self._layout.snapshot(step)
-        with opened(path) as file:
+        with _telling(step), opened(path) as file:
             return list(dict.fromkeys([*file.keys(), *read_places(file, path)]))
 
     def places(self, step: int) -> dict[str, Place]:
         """Return where those tensors of a snapshot lie that are not in its own file."""
         path = self._layout.snapshot(step)
-        with opened(path) as file:
+        with _telling(step), opened(path) as file:
             return read_places(file, path)
 
     def read(self, step: int, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Return the named tensors of the snapshot at `step`, or all of them.
 
         Raises:
-            RunError: If a file is absent or damaged, or there is no such tensor.
+            SnapshotError: If a file is absent or damaged.
+            RunError: If there is no such tensor.
         """
+        with _telling(step):
+            return self._read(step, names)
+
+    def _read(self, step: int, names: Iterable[str] | None) -> dict[str, Tensor]:
         path = self._layout.snapshot(step)
         with opened(path) as file:
             own = dict.fromkeys(file.keys())
@@ -99,7 +120,7 @@ class SnapshotFiles:
             unknown = [name for name in wanted if name not in own and name not in places]
             if unknown:
                 known = ", ".join([*own, *places])
-                raise RunError(f"{path} holds no tensor {unknown[0]!r}; it holds {known}")
+                raise _AnotherError(f"{path} holds no tensor {unknown[0]!r}; it holds {known}")
             found = {name: read_tensor(file, name, path) for name in wanted if name in own}
         found |= self._read_elsewhere({name: places[name] for name in wanted if name not in own})
         return {name: found[name] for name in wanted}
@@ -108,33 +129,75 @@ class SnapshotFiles:
         """Return each named tensor at all `steps`, with a leading axis over them.
 
         Raises:
-            RunError: If a file is absent or damaged, or a tensor isn't there or is of another shape or type than
-                at the first step.
+            SnapshotError: If files are absent or damaged; it tells all the steps that can't be read.
+            RunError: If a tensor isn't there, or is of another shape or type than at the first step.
         """
+        damaged: dict[int, RunError] = {}
         try:
-            stacks = _Stacks(self.read(steps[0], names), len(steps))
+            stacks = self._begin_stacks(steps, names, damaged)
         except (RuntimeError, MemoryError) as error:  # too large, as a whole or along an axis
             raise RunError(f"{self._layout.root}: {', '.join(names)} can't be stacked: {error}") from error
-        shared: dict[Place, Any] = {}
         require_folder(self._layout.snapshots)
+        shared: dict[Place, Tensor | RunError] = {}
         for row, step in enumerate(steps):
-            path = self._layout.snapshot_text(step)
-            absent = []
-            with opened(path, stacks.framework) as file:
-                own = set(file.keys())
-                for name in names:
-                    if name in own:
-                        stacks.put(row, name, file.get_tensor(name), path)
-                    else:
-                        absent.append(name)
-                places = read_places(file, path) if absent else {}
-            for name in absent:
-                if name not in places:
-                    raise RunError(f"{path} holds no tensor {name!r}")
-                if places[name] not in shared:  # read once, however many snapshots share it
-                    shared[places[name]] = self._read_elsewhere({name: places[name]})[name]
-                stacks.put_tensor(row, name, shared[places[name]], path)
+            if step not in damaged and stacks is not None:
+                try:
+                    self._put_row(stacks, row, step, names, shared)
+                except _AnotherError:
+                    raise
+                except RunError as error:
+                    damaged[step] = error
+        if damaged or stacks is None:
+            first = str(next(iter(damaged.values())))
+            more = f"; nor can {len(damaged) - 1} more snapshots" if len(damaged) > 1 else ""
+            raise SnapshotError(first + more, damaged)
         return stacks.tensors
+
+    def _begin_stacks(
+        self, steps: Sequence[int], names: Sequence[str], damaged: dict[int, RunError]
+    ) -> _Stacks | None:
+        """Return stacks like the first snapshot that can be read; None if none can. Those before are noted."""
+        for step in steps:
+            try:
+                return _Stacks(self.read(step, names), len(steps))
+            except SnapshotError as error:
+                damaged[step] = error
+        return None
+
+    def _put_row(
+        self,
+        stacks: _Stacks,
+        row: int,
+        step: int,
+        names: Sequence[str],
+        shared: dict[Place, Tensor | RunError],
+    ) -> None:
+        path = self._layout.snapshot_text(step)
+        absent = []
+        with opened(path, stacks.framework) as file:
+            own = set(file.keys())
+            for name in names:
+                if name in own:
+                    stacks.put(row, name, file.get_tensor(name), path)
+                else:
+                    absent.append(name)
+            places = read_places(file, path) if absent else {}
+        for name in absent:
+            if name not in places:
+                raise _AnotherError(f"{path} holds no tensor {name!r}")
+            stacks.put_tensor(row, name, self._shared(places[name], shared), path)
+
+    def _shared(self, place: Place, known: dict[Place, Tensor | RunError]) -> Tensor:
+        """Return the tensor at `place`, read once, however many snapshots share it."""
+        if place not in known:
+            try:
+                known[place] = self._read_elsewhere({place[1]: place})[place[1]]
+            except RunError as error:
+                known[place] = error
+        found = known[place]
+        if isinstance(found, RunError):
+            raise found
+        return found
 
     def _read_elsewhere(self, places: Mapping[str, Place]) -> dict[str, Tensor]:
         found = {}
@@ -175,5 +238,5 @@ class _Stacks:
         self.put(row, name, value.numpy() if self.framework == "np" else value, path)
 
 
-def _another(name: str, path: str) -> RunError:
-    return RunError(f"{path}: {name!r} has another shape or type than at the first step")
+def _another(name: str, path: str) -> _AnotherError:
+    return _AnotherError(f"{path}: {name!r} has another shape or type than at the first step")

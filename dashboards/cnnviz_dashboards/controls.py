@@ -26,7 +26,7 @@ SELECT, STRIP = "select", "strip"
 
 def component(control: Control, run: Run, chosen: Mapping[str, str]) -> Component:
     """Return the component that shows `control` at its chosen value."""
-    choices = control.choices(run, chosen)
+    choices = control.offered(run, chosen)
     value = chosen.get(control.name)
     if control.name == "image":
         return _strip(control, run, choices, value)

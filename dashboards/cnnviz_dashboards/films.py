@@ -12,8 +12,8 @@ import numpy as np
 import cnnviz
 from cnnviz.charts.chart import Chart, Film, Mosaic
 from cnnviz.charts.pooling import pooled
-from cnnviz.charts.to_player import finite_or_none, frames, layout
-from cnnviz.errors import ConfigError, LayerError, StepError
+from cnnviz.charts.to_player import finite_or_none, frames, layout, no_frames
+from cnnviz.errors import ConfigError, LayerError, SnapshotError, StepError
 from cnnviz.plots.plot import PLOTS, Plot
 from cnnviz_dashboards.chunks import Chunk, plan
 
@@ -50,7 +50,7 @@ class FilmRequest:
 
     def draw(self, run: Run) -> Film | Chart:
         """Return the plot of `run`, the request's own or a slice of it, no larger than can be seen."""
-        drawn = self.plot(run, **self.plot.arguments(self.chosen))
+        drawn = self.plot.draw(run, **self.plot.arguments(self.chosen))
         return pooled(drawn, _PIXELS) if isinstance(drawn, Film) else drawn
 
     def address(self, kind: str, **more: str) -> str:
@@ -66,8 +66,8 @@ class FilmRequest:
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def film_layout(request: FilmRequest, after: int) -> dict[str, Any]:
-    """Return the film's layout and the addresses of its frames, those of the first `after` snapshots left out.
+def film_layout(request: FilmRequest, after: int = -1) -> dict[str, Any]:
+    """Return the film's layout and the addresses of its frames: of all snapshots, or of those after the step `after`.
 
     The layout is that of a few snapshots; the colour scale widens as frames arrive, up to that of all steps.
     """
@@ -76,7 +76,9 @@ def film_layout(request: FilmRequest, after: int) -> dict[str, Any]:
     preview = _preview(request, run)
     described = layout(preview) | {"steps": run.steps.tolist(), "timed": True, "chunks": []}
     if isinstance(preview, Film):
-        chunks = plan(count, _frame_bytes(preview), after)
+        # By step, as snapshots may have been thinned out since the page counted them.
+        known = int(np.searchsorted(run.steps, after, side="right"))
+        chunks = plan(count, _frame_bytes(preview), known)
         described["chunks"] = [request.address("frames", chunk=str(c), key=request.key(c)) for c in chunks]
     return described
 
@@ -93,8 +95,13 @@ def _preview(request: FilmRequest, run: Run) -> Film | Chart:
 
 
 def film_frames(request: FilmRequest, chunk: Chunk) -> bytes:
-    """Return the frames of a chunk as the player reads them."""
-    return frames(request.draw(request.run[chunk.slice]))
+    """Return the frames of a chunk as the player reads them: of what there still is, if some was thinned out."""
+    run = request.run
+    some = run[chunk.slice] if chunk.start < len(run) else run[-1:]
+    try:
+        return frames(request.draw(some))
+    except SnapshotError as error:  # none of them can be read; those of other chunks may
+        return no_frames(error.steps)
 
 
 def exact_frame(request: FilmRequest, step: int) -> bytes:

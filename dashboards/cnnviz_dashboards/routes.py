@@ -10,7 +10,7 @@ from flask import Response, jsonify, request
 from werkzeug.exceptions import InternalServerError, NotFound
 
 from cnnviz.charts.to_player import script, style
-from cnnviz.errors import CnnvizError, ConfigError, RunError
+from cnnviz.errors import CnnvizError, ConfigError
 from cnnviz_dashboards.chunks import Chunk
 from cnnviz_dashboards.films import FilmRequest, exact_frame, film_frames, film_layout, run_state
 
@@ -40,7 +40,7 @@ def add_routes(server: Flask, runs: RunFolder) -> None:
 
     @server.get("/api/film/<name>/<plot>")
     def film(name: str, plot: str) -> Response:
-        return jsonify(film_layout(_film_request(runs, name, plot), _count(request.args.get("after", "0"))))
+        return jsonify(_layout(_film_request(runs, name, plot), request.args.get("after")))
 
     @server.get("/api/frames/<name>/<plot>")
     def frames(name: str, plot: str) -> Response:
@@ -49,8 +49,6 @@ def add_routes(server: Flask, runs: RunFolder) -> None:
             chunk = Chunk.parse(request.args.get("chunk", ""))
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        if chunk.stop > len(wanted.run):
-            raise RunError(f"{name} has only {len(wanted.run)} snapshots")
         key = wanted.key(chunk)
         same = request.args.get("key") == key
         return _by_key(key, lambda: film_frames(wanted, chunk), _FOR_EVER if same else _ASK_AGAIN)
@@ -115,6 +113,10 @@ def sample_strip(run: Run) -> bytes:
 
 def _film_request(runs: RunFolder, name: str, plot: str) -> FilmRequest:
     return FilmRequest.of(runs.open(name), plot, request.args.to_dict())
+
+
+def _layout(wanted: FilmRequest, after: str | None) -> dict[str, Any]:
+    return film_layout(wanted) if after is None else film_layout(wanted, _count(after))
 
 
 def _count(text: str) -> int:

@@ -207,3 +207,28 @@ def test_a_network_of_the_users_own(tab: Any, root: Path) -> None:
     assert tab.problems
     assert all("404" in problem for problem in tab.problems)
     tab.problems.clear()
+
+
+def test_a_run_whose_old_snapshots_are_thinned_out_goes_on_growing(tab: Any, root: Path) -> None:
+    training = Training(root / "live-thinned", snapshots=cnnviz.within("12 MB", cnnviz.every(1)))
+    training.go(*range(8))
+    tab.go("/run/live-thinned/filters?layer=conv1")
+    assert tab.step == 7
+    training.go(*range(8, 24))
+    steps = cnnviz.open_run(training.path).steps.tolist()
+    assert len(steps) < 16
+    tab.wait_step(23, seconds=4)
+    training.go(24)  # again: fewer snapshots than the page once knew must not keep it from seeing new ones
+    tab.wait_step(24, seconds=4)
+    training.recorder.close()
+
+
+def test_a_damaged_snapshot_costs_that_snapshot_only(tab: Any, root: Path) -> None:
+    training = Training(root / "damaged-one")
+    training.go(*range(6))
+    training.recorder.close()
+    (training.path / "snapshots" / "00000003.safetensors").write_bytes(b"torn")
+    tab.go("/run/damaged-one/filters?layer=conv1&step=3")
+    tab.page.get_by_text("Damaged, so step 3 is left out; cnnviz check tells more.").wait_for()
+    tab.slider.press("End")
+    tab.wait_step(5)

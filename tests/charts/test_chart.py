@@ -48,7 +48,7 @@ def test_film_counts_frames_from_both_ends(whole_film: Film) -> None:
 
 
 def test_film_names_the_nearest_steps(whole_film: Film) -> None:
-    with pytest.raises(StepError, match="no snapshot at step 300; the nearest steps are 200 and 1200"):
+    with pytest.raises(StepError, match="no snapshot at step 300; the nearest are 200 and 1200"):
         whole_film.at(300)
 
 

@@ -48,7 +48,7 @@ def test_list_names_all_plots_and_their_options(cli):
         (["filters", "-o", "a.jpg"], ".png"),
         (["filters", "-o", "no/a.png"], "there is no folder no"),
         (["errors", "-o", "a.gif"], "cannot be saved as .gif"),
-        (["filters", "--step", "5", "-o", "a.png"], "nearest steps are 4 and 8"),
+        (["filters", "--step", "5", "-o", "a.png"], "nearest are 4 and 8"),
         (["filters", "--image", "1", "-o", "a.png"], "no option --image; it has --layer, --channel"),
         (["filters", "--set", "target=1", "-o", "a.png"], "no option --set target=…"),
         (["errors", "--layer", "conv1", "-o", "a.png"], "no option --layer; it has none"),

@@ -96,7 +96,7 @@ def test_all_chunks_together_are_the_film_on_one_scale(first: cnnviz.Run) -> Non
     request = FilmRequest.of(first, "filters", {})
     low = high = 0.0
     seen: dict[int, np.ndarray] = {}
-    for address in film_layout(request, 0)["chunks"]:
+    for address in film_layout(request)["chunks"]:
         chunk = Chunk.parse(parse_qs(urlsplit(address).query)["chunk"][0])
         steps, panels = decode(film_frames(request, chunk))
         assert panels[0] is not None
@@ -137,9 +137,9 @@ def test_a_request_has_its_own_controls_only(first: cnnviz.Run) -> None:
 
 def test_a_wrong_choice_is_told_not_replaced(first: cnnviz.Run) -> None:
     with pytest.raises(CnnvizError, match="conv1, conv2"):
-        film_layout(FilmRequest.of(first, "filters", {"layer": "relu1"}), 0)
+        film_layout(FilmRequest.of(first, "filters", {"layer": "relu1"}))
     with pytest.raises(ConfigError):
-        film_layout(FilmRequest.of(first, "filters", {"channel": "two"}), 0)
+        film_layout(FilmRequest.of(first, "filters", {"channel": "two"}))
 
 
 def test_a_plots_name_never_imports(
@@ -192,7 +192,7 @@ def test_another_recording_of_the_same_weights_has_other_keys(tmp_path: Path) ->
 
 
 def test_the_layout_of_a_film(first: cnnviz.Run) -> None:
-    described = film_layout(FilmRequest.of(first, "feature_maps", {"layer": "conv2", "image": "1"}), 0)
+    described = film_layout(FilmRequest.of(first, "feature_maps", {"layer": "conv2", "image": "1"}))
     assert described["steps"] == first.steps.tolist()
     assert [panel["kind"] for panel in described["panels"]] == ["picture", "mosaic"]
     assert described["panels"][1]["shape"] == [8, 14, 14]
@@ -202,14 +202,16 @@ def test_the_layout_of_a_film(first: cnnviz.Run) -> None:
 
 def test_the_layout_after_some_steps_names_the_rest(first: cnnviz.Run) -> None:
     request = FilmRequest.of(first, "filters", {})
-    (address,) = film_layout(request, 38)["chunks"]
+    after = int(first.steps[37])
+    (address,) = film_layout(request, after)["chunks"]
     assert parse_qs(urlsplit(address).query)["chunk"] == ["38:40:1"]
-    assert film_layout(request, 40)["chunks"] == []
+    assert film_layout(request, after + 1)["chunks"] != []  # one that was thinned out since
+    assert film_layout(request, int(first.steps[-1]))["chunks"] == []
     assert film_layout(request, 10**14)["chunks"] == []
 
 
 def test_a_chart_has_no_chunks(first: cnnviz.Run) -> None:
-    described = film_layout(FilmRequest.of(first, "errors", {}), 0)
+    described = film_layout(FilmRequest.of(first, "errors", {}))
     assert described["chunks"] == []
     assert [curve["name"] for curve in described["panels"][0]["curves"]] == ["training", "validation"]
 
@@ -219,7 +221,7 @@ def test_a_large_film_is_averaged_before_it_is_sent(
 ) -> None:
     monkeypatch.setattr("cnnviz_dashboards.films._PIXELS", 1000)
     request = FilmRequest.of(first, "feature_maps", {"layer": "conv1"})
-    panel = film_layout(request, 0)["panels"][1]
+    panel = film_layout(request)["panels"][1]
     assert panel["shape"] == [4, 14, 14]
     assert "mean of 2 × 2" in panel["title"]
     _, panels = decode(exact_frame(request, 4))
@@ -230,36 +232,36 @@ def test_a_large_film_is_averaged_before_it_is_sent(
 
 
 def test_no_snapshot_at_that_step(first: cnnviz.Run) -> None:
-    with pytest.raises(StepError, match="nearest steps are 2 and 4"):
+    with pytest.raises(StepError, match="nearest are 2 and 4"):
         exact_frame(FilmRequest.of(first, "filters", {}), 3)
 
 
 @pytest.mark.parametrize("plot", ["filters", "feature_maps", "probabilities"])
 def test_a_run_without_snapshots_says_that_they_will_come(runs: RunFolder, plot: str) -> None:
     with pytest.raises(StepError, match="no-snapshots holds no snapshots yet"):
-        film_layout(FilmRequest.of(runs.open("no-snapshots"), plot, {}), 0)
+        film_layout(FilmRequest.of(runs.open("no-snapshots"), plot, {}))
 
 
 def test_errors_need_no_snapshots(runs: RunFolder) -> None:
-    described = film_layout(FilmRequest.of(runs.open("no-snapshots"), "errors", {}), 0)
+    described = film_layout(FilmRequest.of(runs.open("no-snapshots"), "errors", {}))
     assert described["steps"] == []
     assert described["panels"][0]["curves"][0]["values"] == [0.5]
 
 
 def test_a_run_without_samples(runs: RunFolder) -> None:
     run = runs.open("no-samples")
-    assert film_layout(FilmRequest.of(run, "filters", {}), 0)["steps"] == [5]
+    assert film_layout(FilmRequest.of(run, "filters", {}))["steps"] == [5]
     with pytest.raises(CnnvizError, match="has no sample 0; it has 0"):
-        film_layout(FilmRequest.of(run, "feature_maps", {}), 0)
+        film_layout(FilmRequest.of(run, "feature_maps", {}))
     with pytest.raises(RunError, match="no metric that ends in 'error'"):
-        film_layout(FilmRequest.of(run, "errors", {}), 0)
+        film_layout(FilmRequest.of(run, "errors", {}))
 
 
 def test_a_network_that_cannot_be_rebuilt(runs: RunFolder) -> None:
     run = runs.open("theirs")
-    assert film_layout(FilmRequest.of(run, "filters", {}), 0)["panels"][0]["shape"] == [3, 3, 3]
+    assert film_layout(FilmRequest.of(run, "filters", {}))["panels"][0]["shape"] == [3, 3, 3]
     with pytest.raises(CnnvizError, match=r"TheirNet, is a class of its user's own: open the run with it"):
-        film_layout(FilmRequest.of(run, "feature_maps", {}), 0)
+        film_layout(FilmRequest.of(run, "feature_maps", {}))
 
 
 def test_the_state_of_a_run(first: cnnviz.Run, runs: RunFolder) -> None:
@@ -283,3 +285,27 @@ def test_the_timelines_curve_may_hold_gaps(tmp_path: Path) -> None:
         "steps": [0, 1],
         "values": [0.5, None],
     }
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
+    return found
+
+
+def test_damaged_snapshots_are_left_out_of_their_chunk(first: cnnviz.Run, tmp_path: Path) -> None:
+    shutil.copytree(first.path, tmp_path / "r")
+    for step in (0, 4):
+        (tmp_path / "r" / "snapshots" / f"{step:08d}.safetensors").write_bytes(b"x" * 50)
+    request = FilmRequest.of(cnnviz.open_run(tmp_path / "r"), "filters", {})
+    assert film_layout(request)["steps"] == first.steps.tolist()
+    header = header_of(film_frames(request, Chunk(0, 8, 1)))
+    assert header["steps"] == [2, 6, 8, 10, 12, 14]
+    assert header["left_out"] == [0, 4]
+    header = header_of(film_frames(request, Chunk(0, 1, 1)))
+    assert (header["steps"], header["left_out"]) == ([], [0])
+
+
+def test_chunks_of_what_was_thinned_out_hold_what_there_is(first: cnnviz.Run) -> None:
+    request = FilmRequest.of(first, "filters", {})
+    assert header_of(film_frames(request, Chunk(38, 99, 1)))["steps"] == [76, 78]
+    assert header_of(film_frames(request, Chunk(50, 99, 1)))["steps"] == [78]

@@ -24,7 +24,7 @@ from small_runs import STEPS, make_runs
 import cnnviz
 from cnnviz import plots
 from cnnviz.cli.facts import details
-from cnnviz.errors import CnnvizError, ImageError, LayerError
+from cnnviz.errors import CnnvizError, DamageWarning, ImageError, LayerError
 from cnnviz.models import MODELS
 from cnnviz.recording.checkpoint import read_checkpoint
 from cnnviz.recording.digest import state_digest, tensor_digest
@@ -295,6 +295,7 @@ def examine(path, changed, before):
     resident = peak_megabytes(reset=True)
     with warnings.catch_warnings(), _GUARD.watching(path.parent) as seen:
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DamageWarning)
         after = observe(path)
     found = wrongs(path, changed, before, after) + seen
     grown = peak_megabytes() - resident

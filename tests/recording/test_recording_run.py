@@ -88,9 +88,9 @@ def test_one_tensor_is_read_alone(run, monkeypatch):
 @pytest.mark.parametrize(
     ("look", "error", "message"),
     [
-        (lambda r: r.at(5), StepError, "has no snapshot at step 5; the nearest steps are 4 and 8"),
-        (lambda r: r.at(-1), StepError, "the nearest steps are 0"),
-        (lambda r: r.at(10**30), StepError, "the nearest steps are 12"),
+        (lambda r: r.at(5), StepError, "has no snapshot at step 5; the nearest are 4 and 8"),
+        (lambda r: r.at(-1), StepError, "the nearest is 0"),
+        (lambda r: r.at(10**30), StepError, "the nearest is 12"),
         (lambda r: r[4], StepError, "has no snapshot number 4; it holds 4"),
         (lambda r: r[-5], StepError, "has no snapshot number -5"),
         (lambda r: r[::-1], ConfigError, "can't be reversed"),

@@ -28,12 +28,26 @@ class FilmView {
       const heading = title ? [element("h3", "cv-panel-title", {}, title)] : [];
       return element("section", `cv-panel cv-panel-${kind}`, {}, ...heading, panel.root);
     });
+    this.leftOut = new Set(layout.left_out);
+    this.note = element("p", "cv-note", { role: "status" });
     this.bar = element("div", "cv-loading", { role: "progressbar", "aria-label": "Loading the film" });
     this.root.replaceChildren(
       element("h2", "cv-title", {}, layout.title),
+      this.note,
       element("div", "cv-panels", {}, ...this.sections),
       this.bar,
     );
+    this.tellLeftOut();
+  }
+
+  /** Say which snapshots are not in the film, as their files are damaged. */
+  tellLeftOut() {
+    const steps = [...this.leftOut].sort((a, b) => a - b);
+    const shown = steps.slice(0, 5).join(", ");
+    const more = steps.length > 5 ? ` and ${steps.length - 5} more` : "";
+    const which = steps.length > 1 ? `steps ${shown}${more} are` : `step ${shown} is`;
+    this.note.textContent = steps.length ? `Damaged, so ${which} left out; cnnviz check tells more.` : "";
+    this.note.hidden = !steps.length;
   }
 
   layout() {
@@ -53,6 +67,8 @@ class FilmView {
       }
     });
     this.store.add(chunk);
+    chunk.left_out.forEach((step) => this.leftOut.add(step));
+    this.tellLeftOut();
     this.show(this.step ?? this.timeline.step, rescaled);
   }
 

@@ -116,7 +116,7 @@ class RunPage {
       film.view = new FilmView(node, layout, this.timeline, film.source);
       film.curves = curveNames(layout);
       await film.source.stream(layout.chunks, film.view);
-      film.count = layout.steps.length;
+      film.last = layout.steps.at(-1) ?? -1;
     } catch (error) {
       if (error.name === "AbortError" || this.films.get(node) !== film) return;
       film.failed = true;
@@ -165,12 +165,13 @@ class RunPage {
 
   /** Take in what is new in a run; `turned`, if it began or ended, when metrics come without a snapshot. */
   async grow(run, turned) {
-    const count = run.steps.length;
-    const grown = turned || count > this.timeline.steps.length;
-    if (count && !this.timeline.steps.length) location.reload(); // the controls of an empty run offer nothing
+    // By the last step, not by their number: old snapshots may be thinned out meanwhile.
+    const last = run.steps.at(-1) ?? -1;
+    const grown = turned || last > (this.timeline.steps.at(-1) ?? -1);
+    if (run.steps.length && !this.timeline.steps.length) location.reload(); // the controls of an empty run offer nothing
     const films = [...this.films];
     if (grown) films.filter(([, film]) => film.failed).forEach(([node]) => this.reopen(node));
-    const behind = films.filter(([, film]) => !film.failed && (film.count < count || (turned && film.count >= 0)));
+    const behind = films.filter(([, film]) => !film.failed && film.last !== undefined && (film.last < last || turned));
     await Promise.all(behind.map(([node, film]) => this.extend(node, film)));
     this.timeline.extend(run.steps, run.curve);
   }
@@ -182,7 +183,7 @@ class RunPage {
 
   /** Fetch the frames of the steps that are new; curves are drawn anew with them. */
   async extend(node, film) {
-    const layout = await fetchJson(withQuery(film.url, { after: film.count }), film.source.abort.signal);
+    const layout = await fetchJson(film.last < 0 ? film.url : withQuery(film.url, { after: film.last }), film.source.abort.signal);
     if (this.films.get(node) !== film) return;
     if (curveNames(layout) !== film.curves) {
       await this.reopen(node);
@@ -195,7 +196,7 @@ class RunPage {
     });
     film.view.layout();
     await film.source.stream(layout.chunks, film.view);
-    film.count = layout.steps.length;
+    film.last = layout.steps.at(-1) ?? -1;
   }
 
   close() {

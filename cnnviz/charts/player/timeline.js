@@ -73,12 +73,14 @@ class Timeline {
   /** Take in what a training that goes on has added; a timeline that stood at the end stays there. */
   extend(steps, curve) {
     const followed = this.index === this.steps.length - 1;
-    const grown = steps.length !== this.steps.length;
+    const before = this.step;
     this.steps = steps;
     this.curve = curve;
+    // Old snapshots may have been thinned out, that at which it stood among them.
+    this.index = followed || before === undefined ? steps.length - 1 : this.indexOf(before);
     this.drawTrack();
-    if (followed && grown) this.move(steps.length - 1);
-    else this.show();
+    this.show();
+    if (this.step !== before) this.listeners.forEach((listener) => listener(this.step));
   }
 
   move(index) {

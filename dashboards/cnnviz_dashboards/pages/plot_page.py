@@ -109,7 +109,7 @@ class PlotPage:
         """
         chosen = self.settle(run, values)
         by_name = {control.name: control for control in self.controls}
-        choices = [by_name[name].choices(run, chosen) for name in selects]
+        choices = [by_name[name].offered(run, chosen) for name in selects]
         return Choice(
             films=self.films(run, chosen),
             query=urlencode(chosen),
