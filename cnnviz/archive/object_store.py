@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+# Where machines in a cloud are told who they are.
+_METADATA_HOSTS = ("169.254.169.254", "metadata.google.internal")
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if there is one) of the environment",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT of the environment, the path of a file, and where "
+    "gcloud auth application-default login puts them",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN of the environment, beside AZURE_STORAGE_ACCOUNT_NAME",
+}
+_MOST_SHOWN = 100
 # What was packed to memory:// lives as long as the process, as its user asked for.
 _in_memory: dict[str, Any] = {}
 
@@ -110,6 +119,17 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def _reason(url: str, error: BaseException) -> str:
+    """Return why a URL can't be reached, and what to do where there are no credentials for it."""
+    line = first_line(error)
+    if not any(host in line for host in _METADATA_HOSTS):
+        return line
+    # Without credentials obstore asks the machine for some, as if it stood in the cloud: nobody knows that address.
+    places = _CREDENTIALS.get(url.partition(":")[0], "the environment")
+    short = line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]}…"
+    return f"no credentials were found; they are looked for in {places} ({short})"
+
+
 @contextmanager
 def told(url: str) -> Iterator[None]:
     """Turn what obstore raises inside into RunError, but for a file that is not there."""
@@ -120,4 +140,4 @@ def told(url: str) -> Iterator[None]:
     except (FileNotFoundError, CnnvizError):
         raise
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
-        raise RunError(f"{url} can't be reached: {first_line(error)}") from error
+        raise RunError(f"{url} can't be reached: {_reason(url, error)}") from error

@@ -9,7 +9,7 @@ import torch
 
 from cnnviz.archive.finding import find_columns
 from cnnviz.archive.header import Header
-from cnnviz.archive.places import local_path, place_of, url_of
+from cnnviz.archive.places import check_writable, local_path, place_of, url_of
 from cnnviz.archive.slabs import samples_of, slabs_of
 from cnnviz.archive.store import ArchiveStore
 from cnnviz.archive.targets import new_place, new_url
@@ -50,6 +50,7 @@ def pack(run: Run, target: str | Path, *, verify: bool = True, tell: Tell | None
             written differs.
         ConfigError: If the URL can't be used, or the libraries for it are not installed.
     """
+    check_writable(target)
     if run.status == "running":
         raise RunError(f"{run.location} is still being written; pack it when its training has ended")
     path = local_path(target)

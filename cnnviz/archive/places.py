@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from cnnviz.errors import RunError
+from cnnviz.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az", "http", "https", "memory", "file")
 """What the URL of an archive begins with."""
 
+WRITABLE = ("s3", "gs", "az", "file", "memory")
+"""Those of them under which archives can be written."""
+
 # A path object has swallowed one of the two slashes.
 _URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 
 
 class Place(Protocol):
@@ -53,6 +57,21 @@ def url_of(location: str | Path) -> str:
     if match is None:
         raise ValueError(f"{location} is no URL")
     return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}".rstrip("/")
+
+
+def check_writable(location: str | Path) -> None:
+    """Raise unless an archive can be written at `location`.
+
+    Raises:
+        ConfigError: If it is a URL at which none can.
+    """
+    match = _URL.match(str(location)) or _SCHEME.match(str(location))
+    if match is not None and match[1] not in WRITABLE:
+        read = "read over {}, but not written" if match[1] in SCHEMES else "neither read nor written under {}"
+        known = ", ".join(f"{scheme}://" for scheme in WRITABLE if scheme != "memory")
+        raise ConfigError(
+            f"{location} can't be written: archives can be {read.format(match[1])}; name a folder, or a URL of {known}"
+        )
 
 
 def place_of(location: str | Path) -> Place:

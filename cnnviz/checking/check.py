@@ -12,11 +12,12 @@ from cnnviz.checking.contents import (
     manifest_problem,
     note_problem,
     read_index,
-    samples_problem,
 )
+from cnnviz.checking.ending import ENDING_LOST
 from cnnviz.checking.folder import Survey, layout_of, survey
 from cnnviz.checking.judging import Judgement, judge
 from cnnviz.checking.report import Finding, Kind, Progress, Report, span
+from cnnviz.checking.samples import samples_problem, samples_way_out
 from cnnviz.errors import RunError
 from cnnviz.recording.database import THINNED
 from cnnviz.recording.folder_store import FolderStore
@@ -94,11 +95,15 @@ class _Telling:
         self._problem(
             "manifest", layout.manifest, manifest_problem(layout), "a repair makes it anew from the rest"
         )
-        kept = "a repair keeps what of it can be read, and makes the index anew from the snapshots"
-        self._problem("database", layout.database, self.index.problem, kept)
+        self._problem("database", layout.database, self.index.problem, self._database_way_out())
         self._problem("lock", layout.lock, note_problem(layout), "a repair empties it")
-        self._problem("samples", layout.samples, samples_problem(layout), _TAKEN)
+        self._problem("samples", layout.samples, samples_problem(layout), samples_way_out(layout))
         self._problem("checkpoint", layout.checkpoint, checkpoint_problem(layout), _TAKEN)
+
+    def _database_way_out(self) -> str:
+        if not os.path.lexists(self.layout.database):
+            return "put it back if you have it; a repair makes its index anew, but the metrics are gone"
+        return "a repair keeps what of it can be read, and makes the index anew from the snapshots"
 
     def snapshots(self) -> None:
         """Tell of snapshots in the index that are not whole."""
@@ -166,8 +171,11 @@ class _Telling:
             steps = f"step {first}" if count == 1 else f"steps {first} to {last} ({count})"
             words = f"snapshots at {steps} could not be written: {missing.reason}"
             self.notes.append(Finding("missing", layout.snapshots, words, "nothing can bring them back"))
-        if self._state().get("status") == "interrupted":
+        state = self._state()
+        if state.get("status") == "interrupted":
             words = f"{layout.root} was interrupted after step {self.index.last}, which damages nothing"
+            if state.get("detail") == ENDING_LOST:
+                words = f"{layout.root} counts as interrupted after step {self.index.last}: {ENDING_LOST}"
             self.notes.append(Finding("interrupted", layout.root, words, "its training may go on from there"))
         if layout.damaged.is_dir() and not layout.damaged.is_symlink() and any(layout.damaged.iterdir()):
             words = f"{layout.damaged} holds what earlier repairs took away"

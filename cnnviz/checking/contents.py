@@ -1,4 +1,4 @@
-"""What lies beside the snapshots, and what is wrong with it: run.json, the database, samples, checkpoint, note."""
+"""What lies beside the snapshots, and what is wrong with it: run.json, the database, checkpoint, note."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cnnviz.recording.database_reader import Reader
 from cnnviz.recording.folder_store import FolderStore
 from cnnviz.recording.lock import read_note
 from cnnviz.recording.manifest import read_manifest
-from cnnviz.recording.samples import read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +66,6 @@ def read_index(layout: Layout) -> Index:
 def manifest_problem(layout: Layout) -> str:
     """Return what is wrong with run.json; "" if nothing."""
     return _problem(lambda: read_manifest(layout.manifest))
-
-
-def samples_problem(layout: Layout) -> str:
-    """Return what is wrong with the samples; "" if nothing, or there are none."""
-    return _problem(lambda: read_samples(layout.samples))
 
 
 def checkpoint_problem(layout: Layout) -> str:

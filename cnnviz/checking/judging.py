@@ -131,7 +131,7 @@ def _sort_indexed(entry: Entry, reading: Reading, found: Judgement) -> bool:
         found.damaged[step] = reading.problem
     elif reading.digest == entry.digest:
         found.whole[step] = reading
-    elif _is_slip(entry.digest, reading.digest):
+    elif is_slip(entry.digest, reading.digest):
         found.misindexed[step] = reading
     else:
         return False
@@ -147,7 +147,7 @@ def _sort_orphan(reading: Reading, found: Judgement) -> None:
         found.orphans[reading.step] = reading
 
 
-def _is_slip(recorded: str, computed: str) -> bool:
+def is_slip(recorded: str, computed: str) -> bool:
     """Say whether a recorded digest that is not the computed one was damaged itself."""
     return sum(a == b for a, b in zip(recorded, computed, strict=True)) > _ALIKE
 

@@ -1,81 +1,99 @@
-"""Making run.json anew from what can be read of a damaged one, and from the snapshots."""
+"""Making run.json anew from what can be read of a damaged one, and from the snapshots and samples."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnnviz.checking.traces import UNKNOWN, image_size, manifest_from_files
 from cnnviz.errors import RunError
-from cnnviz.recording.manifest import Description, Layer, Manifest, manifest_of, new_id, write_manifest
+from cnnviz.recording.manifest import Manifest, manifest_of, write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from cnnviz.recording.layout import Layout
 
-_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-_KINDS = {2: "Linear", 3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
+Guess = Callable[[Mapping[str, "Tensor"], "int | None"], Manifest | None]
+"""Says what network weights are of, which see images of so many pixels in height and width, if that is known."""
+
 _MOST_BYTES = 1 << 26
+_MOST_TRIED = 100
+_LOST = {
+    "data": "the name of the data set",
+    "classes": "the names of the classes",
+    "config": "the options of the training",
+    "seed": "its seed",
+}
+# What a network says of itself, if the old run.json doesn't.
+_OF_NETWORK = ("class_name", "parameters", "layers", "layers_from", "shapes")
 
 
-def rebuild_manifest(layout: Layout, state: Mapping[str, Tensor]) -> list[str]:
-    """Write run.json anew, and return the names of what could be read of the old one.
+class Rebuilt(NamedTuple):
+    """What the new run.json is made of.
+
+    Attributes:
+        names: The names of what could be read of the old one.
+        network: The name of the network that the weights were found to be of; "" if they tell none.
+    """
+
+    names: list[str]
+    network: str
+
+    def actions(self, made: str, layout: Layout) -> list[str]:
+        """Say what was made, what is lost, and what to do without a network."""
+        read = ", ".join(self.names)
+        told = f"of the old one {read} could be read" if read else "nothing of the old one could be read"
+        found = [f"{made}; {told}"]
+        lost = (
+            [] if "description" in self.names else [_LOST[name] for name in _LOST if name not in self.names]
+        )
+        if lost:
+            found.append(f"Lost with the old {layout.manifest.name}: {', '.join(lost)}")
+        if self.network:
+            found.append(f"Named its network {self.network}, as its weights are of that one")
+        elif not {"model", "description"} & set(self.names):
+            found.append(
+                "What network it is of is lost, too: where a picture needs it, give it with --model NAME, or "
+                f"--model package.module:factory, as in cnnviz plot feature_maps {layout.root} --model NAME"
+            )
+        return found
+
+
+def rebuild_manifest(layout: Layout, state: Mapping[str, Tensor], guess: Guess) -> Rebuilt:
+    """Write run.json anew.
 
     Args:
         layout: The run.
         state: The tensors of one of its snapshots; none if there is none.
+        guess: Is asked for the network, where the old run.json does not name it.
 
     Raises:
         OSError: If it can't be written.
     """
     text = _old_text(layout)
-    content = json.loads(json.dumps(asdict(_guess(layout, state))))
+    content = json.loads(json.dumps(asdict(manifest_from_files(layout, state))))
     start = text.find('"description":')
     inner = text[start + len('"description":') :] if start >= 0 else ""
     names = [name for name in content if _put(content, name, text)]
     if "description" not in names:
         names += [name for name in content["description"] if _put(content, name, inner, "description")]
     if "layers" in names and "layers_from" not in names:
-        content["layers_from"] = "unknown"
+        content["layers_from"] = UNKNOWN
+    told = {"model", "description"} & set(names)
+    network = None if told else guess(state, image_size(layout))
+    if network is not None and content["class_name"] in (UNKNOWN, network.class_name):
+        of_network = json.loads(json.dumps(asdict(network)))
+        content |= {name: of_network[name] for name in _OF_NETWORK if name not in names}
+        content["description"] |= {name: of_network["description"][name] for name in ("model", "arguments")}
+    else:
+        network = None
     write_manifest(layout.manifest, manifest_of(content, layout.manifest), durable=True)
-    return names
-
-
-def _guess(layout: Layout, state: Mapping[str, Tensor]) -> Manifest:
-    """Return what the snapshots tell: layers by the names of tensors, their kinds by the shapes."""
-    weights = {name: tensor for name, tensor in state.items() if not name.endswith(_BUFFERS)}
-    layers = {name.rpartition(".")[0]: "" for name in state if "." in name}
-    return Manifest(
-        id=new_id(),
-        created=_oldest(layout),
-        class_name="unknown",
-        parameters=sum(tensor.numel() for tensor in weights.values()),
-        layers=tuple(Layer(name, _kind(name, state)) for name in layers),
-        layers_from="tensor names",
-        shapes={},
-        software={},
-        description=Description(),
-    )
-
-
-def _kind(layer: str, state: Mapping[str, Tensor]) -> str:
-    weight = state.get(f"{layer}.weight")
-    if f"{layer}.running_mean" in state:
-        return "BatchNorm"
-    return _KINDS.get(weight.ndim, "Module") if weight is not None else "Module"
-
-
-def _oldest(layout: Layout) -> str:
-    """Return the time of the oldest file, ISO 8601 in UTC: nothing in the run was written before it began."""
-    files = [path for path in layout.root.rglob("*") if path.is_file() and not path.is_symlink()]
-    files = [path for path in files if layout.linked not in path.parents]  # those may be much older
-    moment = min((path.stat().st_mtime for path in files), default=layout.root.stat().st_mtime)
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return Rebuilt(names, network.network if network is not None else "")
 
 
 def _old_text(layout: Layout) -> str:
@@ -87,15 +105,14 @@ def _old_text(layout: Layout) -> str:
 
 def _put(content: dict[str, Any], name: str, text: str, inside: str = "") -> bool:
     """Put the value that `text` gives `name` into `content`; say whether there is one that fits."""
-    found = re.search(rf'"{name}":\s*', text)
-    if found is None or name == "format":
-        return False
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text, found.end())
-        changed = content | ({inside: content[inside] | {name: value}} if inside else {name: value})
-        manifest_of(changed, "run.json")
-        json.dumps(changed, allow_nan=False)
-    except (ValueError, RunError, RecursionError):
-        return False
-    content.update(changed)
-    return True
+    for found in islice(re.finditer(rf'"{name}":\s*', text), _MOST_TRIED if name != "format" else 0):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, found.end())
+            changed = content | ({inside: content[inside] | {name: value}} if inside else {name: value})
+            manifest_of(changed, "run.json")
+            json.dumps(changed, allow_nan=False)
+        except (ValueError, RunError, RecursionError):  # an option may have the same name
+            continue
+        content.update(changed)
+        return True
+    return False

@@ -12,13 +12,13 @@ from cnnviz.checking.contents import (
     manifest_problem,
     note_problem,
     read_index,
-    samples_problem,
 )
 from cnnviz.checking.folder import layout_of, survey
 from cnnviz.checking.judging import Judgement, judge
 from cnnviz.checking.manifests import rebuild_manifest
 from cnnviz.checking.rebuilding import rebuild_database
 from cnnviz.checking.report import Repair, span
+from cnnviz.checking.samples import forget_samples, samples_problem
 from cnnviz.checking.sqlite import change
 from cnnviz.errors import RunError
 from cnnviz.recording.lock import WriterLock, writer_lives
@@ -29,18 +29,22 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    from cnnviz.checking.manifests import Guess
     from cnnviz.checking.report import Progress
     from cnnviz.checking.states import Reading
     from cnnviz.recording.database import Transaction
     from cnnviz.recording.layout import Layout
 
 
-def repair_run(path: str | PathLike[str], progress: Progress | None = None) -> Repair:
+def repair_run(
+    path: str | PathLike[str], progress: Progress | None = None, guess: Guess = lambda state, size: None
+) -> Repair:
     """Make a damaged run whole again: what was damaged lies in its folder damaged/ then.
 
     Args:
         path: The run's folder.
         progress: Is told how many snapshots are read, and how many there are.
+        guess: Is asked what network the weights are of, where run.json does not tell it any more.
 
     Raises:
         RunError: If there is no run, or it is an archive or of a later format; if a writer lives; and if something
@@ -57,7 +61,7 @@ def repair_run(path: str | PathLike[str], progress: Progress | None = None) -> R
                 aside.did(
                     f"Emptied {layout.lock.name}, which tells what is missing, as {_short(note, layout)}"
                 )
-            _Repairing(layout, aside).run(progress)
+            _Repairing(layout, aside, guess).run(progress)
         finally:
             lock.release()
     except OSError as error:
@@ -68,9 +72,10 @@ def repair_run(path: str | PathLike[str], progress: Progress | None = None) -> R
 class _Repairing:
     """One repair of a run whose lock is held."""
 
-    def __init__(self, layout: Layout, aside: Aside) -> None:
+    def __init__(self, layout: Layout, aside: Aside, guess: Guess) -> None:
         self._layout = layout
         self._aside = aside
+        self._guess = guess
 
     def run(self, progress: Progress | None) -> None:
         """Repair all of it; what was done before an error stays done, and the rest can be done later."""
@@ -150,28 +155,24 @@ class _Repairing:
 
     def _mend_contents(self, found: Judgement) -> None:
         layout = self._layout
-        for path, problem in (
-            (layout.samples, samples_problem(layout)),
-            (layout.checkpoint, checkpoint_problem(layout)),
-        ):
-            if problem:
-                self._take(path, problem)
         if problem := manifest_problem(layout):
             self._rebuild_manifest(problem, next(iter(found.kept), None))
+        if problem := samples_problem(layout):
+            if os.path.lexists(layout.samples):
+                self._take(layout.samples, problem)
+            forget_samples(layout, self._aside)
+        if problem := checkpoint_problem(layout):
+            self._take(layout.checkpoint, problem)
 
     def _rebuild_manifest(self, problem: str, step: int | None) -> None:
         layout = self._layout
         if layout.manifest.exists():
             self._aside.copy(layout.manifest)
-        names = rebuild_manifest(layout, {} if step is None else SnapshotFiles(layout).read(step))
-        read = (
-            f"of the old one {', '.join(names)} could be read"
-            if names
-            else "nothing of the old one could be read"
-        )
-        self._aside.did(
-            f"Made {layout.manifest.name} anew from the snapshots, as {self._short(problem)}; {read}"
-        )
+        state = {} if step is None else SnapshotFiles(layout).read(step)
+        rebuilt = rebuild_manifest(layout, state, self._guess)
+        made = f"Made {layout.manifest.name} anew from the snapshots, as {self._short(problem)}"
+        for action in rebuilt.actions(made, layout):
+            self._aside.did(action)
 
     def _take(self, path: Path, reason: str, detail: str = "") -> None:
         _take(path, reason, self._layout, self._aside, detail)

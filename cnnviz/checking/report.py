@@ -94,6 +94,11 @@ class Repair:
     aside: Path | None
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a number of things in words: "1 snapshot", or "1,200 snapshots"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def span(steps: Sequence[int]) -> str:
     """Return rising steps in words: "snapshot 100", or "snapshots 100 to 900 (9)"."""
     if len(steps) == 1:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli.formats import size
-from cnnviz.cli.locating import RUNS, find_run
+from cnnviz.cli.locating import RUNS, find_run, repair_command
+from cnnviz.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
 
     from cnnviz.checking.report import Finding, Progress, Repair, Report
+    from cnnviz.recording.manifest import Manifest
 
 
 def check(
@@ -39,7 +43,7 @@ def check(
     path = _find(run)
     if repair:
         with _progress() as progress:
-            repaired = repair_run(path, progress)
+            repaired = repair_run(path, progress, _guess_network)
         _print_json(_repair_facts(repaired)) if as_json else _print_repair(repaired)
         return
     with _progress() as progress:
@@ -65,16 +69,39 @@ def _find(text: str) -> Path:
     return Path(find_run(text).location)
 
 
+def _guess_network(state: Mapping[str, Tensor], image_size: int | None) -> Manifest | None:
+    """Return what there is to say of the built-in convnet if the weights are its own; None if they are another's.
+
+    Only of this one the weights tell all that it was built with.
+    """
+    import torch
+
+    from cnnviz.importing.network import find_network
+    from cnnviz.recording.describing import describe_built, make_manifest
+
+    try:
+        network = find_network("convnet", state, {}, image_size, "the run")
+    except ModelError:
+        return None
+    if network.shapes().keys() != state.keys():
+        return None
+    shape = (1, network.arguments["channels"], *2 * [network.arguments["image_size"]])
+    samples = torch.zeros(shape), torch.zeros(1, dtype=torch.int64)
+    return make_manifest(network.model, samples, describe_built(network.model))
+
+
 def _print_report(report: Report) -> None:
+    from cnnviz.checking.report import counted
+
     for finding in report.findings:
         print(f"{finding.words}; {finding.way_out}")
     for note in report.notes:
         print(f"Note: {note.words}; {note.way_out}")
     if report.ok:
-        read = f"{report.metrics:,} metrics, {size(report.bytes)} read"
-        print(f"{report.location} is whole: {report.snapshots:,} snapshots, {read}")
+        read = f"{counted(report.metrics, 'metric')}, {size(report.bytes)} read"
+        print(f"{report.location} is whole: {counted(report.snapshots, 'snapshot')}, {read}")
     elif any(finding.kind != "forbidden" for finding in report.findings):
-        print(f"Repair it with: cnnviz check {report.location} --repair")
+        print(f"Repair it with: {repair_command(report.location)}")
 
 
 def _print_repair(repair: Repair) -> None:

@@ -48,11 +48,12 @@ def export(
     """Write a run into plain files for other tools: its snapshots, or its curves for TensorBoard."""
     opened = find_run(run)
     chosen = opened if steps is None else choose(opened, steps)
+    from cnnviz.checking.report import counted
     from cnnviz.exporting import export as write  # here, as it imports torch
 
     folder = into or Path(f"{opened.name}-{to.value}")
     count = write(chosen, to.value, folder)
-    print(f"Wrote {count:,} file{'' if count == 1 else 's'} into {folder}")
+    print(f"Wrote {counted(count, 'file')} into {folder}")
 
 
 def choose(run: Run, text: str) -> Run:

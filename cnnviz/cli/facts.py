@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.failures import explain
 from cnnviz.errors import CnnvizError
 
 if TYPE_CHECKING:
@@ -43,13 +44,20 @@ def summary_or_problem(path: Path) -> dict[str, Any]:
     try:
         return summary(open_run(path))
     except CnnvizError as error:
-        return {"name": path.name, "path": str(path), "status": "unreadable", "problem": str(error)}
+        return unreadable(path, explain(error) or str(error))
+
+
+def unreadable(path: Path, problem: str) -> dict[str, Any]:
+    """Return what there is to say of a run at `path` that can't be read."""
+    return {"name": path.name, "path": str(path), "status": "unreadable", "problem": problem}
 
 
 def details(run: Run) -> dict[str, Any]:
     """Return all that a run tells of itself, but for the curves and the weights."""
     manifest = run.manifest
     description = manifest.description
+    samples = len(run.samples)
+    recorded = manifest.samples.count if manifest.samples is not None else samples
     return {
         **summary(run),
         "id": manifest.id,
@@ -61,7 +69,8 @@ def details(run: Run) -> dict[str, Any]:
         "seed": description.seed,
         "bytes": sum(entry.bytes for entry in run.entries()),
         "missing": str(run.missing),
-        "samples": len(run.samples),
+        "samples": samples,
+        "samples_recorded": recorded,
         "examples": len(run.examples),
         "layers_from": manifest.layers_from,
         "metrics": {name: last_value(run, name) for name in run.metrics},

@@ -8,7 +8,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from cnnviz.errors import CnnvizError, RecordingWarning
+from cnnviz.errors import CnnvizError, RecordingWarning, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 def explain(error: Exception) -> str | None:
     """Return one line on what went wrong and the way out; None if it is a bug, whose traceback is wanted."""
     if isinstance(error, CnnvizError):
-        return " ".join(str(error).split())
+        return " ".join(f"{error}{_way_out(error)}".split())
     if _is_out_of_memory(error):
         return "the memory does not suffice; try a smaller --batch-size, or --device cpu"
     if isinstance(error, OSError) and error.strerror:
@@ -69,6 +69,17 @@ def _print(word: str, colour: str, message: str) -> None:
 def leave_pipe() -> None:
     """Let what is still to be flushed to a closed pipe go nowhere, so that Python does not complain at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _way_out(error: CnnvizError) -> str:
+    """Return what to do about damage that was met in reading a run; "" if it is none, or the error says it itself."""
+    if not isinstance(error, RunError) or "cnnviz check" in str(error):
+        return ""
+    from cnnviz.checking.sqlite import is_passing
+    from cnnviz.cli.locating import damaged_part, repair_command
+
+    root = None if is_passing(error) else damaged_part(str(error))
+    return "" if root is None else f"; mend it with: {repair_command(root)}"
 
 
 def _is_out_of_memory(error: Exception) -> bool:

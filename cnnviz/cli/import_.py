@@ -65,6 +65,14 @@ def import_(  # noqa: PLR0913 - each is an option
             show_default="contents, else names, else times",
         ),
     ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-damaged",
+            rich_help_panel=_READING,
+            help="Leave out files that can't be read or don't fit the network, and say which.",
+        ),
+    ] = False,
     link: Annotated[
         bool,
         typer.Option(
@@ -111,6 +119,7 @@ def import_(  # noqa: PLR0913 - each is an option
             model_arguments={key: json_or_text(value) for key, value in arguments.items()},
             image_size=image_size,
             step_pattern=step_pattern,
+            skip_damaged=skip_damaged,
             link=link,
             data=data,
             data_root=data_root,
@@ -122,7 +131,7 @@ def import_(  # noqa: PLR0913 - each is an option
         with suppress(OSError):
             target.rmdir()  # if the import did not get as far as writing into it
     if not quiet:
-        _print_end(run)
+        _print_end(run, sized=image_size is not None or data is not None)
 
 
 def _folder(path: Path) -> Path:
@@ -157,24 +166,10 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _print_end(run: Run) -> None:
-    facts = run.manifest.description.config
-    steps = run.steps
+def _print_end(run: Run, *, sized: bool) -> None:
+    from cnnviz.importing.summary import summary  # here, see above
+
     root = run.path.parent
-    span = f"step {steps[0]:,}" if len(steps) == 1 else f"steps {steps[0]:,} to {steps[-1]:,}"
-    rows = {
-        run.status: f"{span}, from {facts['steps']}",
-        "network": f"{run.manifest.network}, {run.manifest.parameters:,} parameters",
-        "unwrapped": ", ".join(facts["unwrapped"]),
-        "left out": _few(facts["left_out"]),
-        "metrics": f"{len(run.metrics):,}" if run.metrics else "",
-        "run": f"{run.path}, {len(run):,} snapshots",
-        "look": "cnnviz dashboard" + ("" if root == RUNS else f" {shlex.quote(str(root))}"),
-    }
-    for title, text in rows.items():
-        if text:
-            print(f"{title:10}{text}")
-
-
-def _few(texts: list[str]) -> str:
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+    look = "cnnviz dashboard" + ("" if root == RUNS else f" {shlex.quote(str(root))}")
+    for title, text in {**summary(run, sized=sized), "look": look}.items():
+        print(f"{title:10}{text}")

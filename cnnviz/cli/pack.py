@@ -40,6 +40,7 @@ def pack(
 
     from cnnviz.archive import pack as write  # here, as it imports torch
     from cnnviz.archive.opening import archive_bytes
+    from cnnviz.checking.report import counted
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
@@ -51,7 +52,7 @@ def pack(
     share = f", {packed / raw:.2f} of their {size(raw)}" if raw else ""
     checked = ", read back and compared" if verify else ""
     print(f"Packed {opened.location} into {location}")
-    print(f"{len(opened):,} snapshots{checked}: {size(packed)}{share}")
+    print(f"{counted(len(opened), 'snapshot')}{checked}: {size(packed)}{share}")
 
 
 def _beside(run: Run) -> str:

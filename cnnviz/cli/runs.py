@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli.console import new_table, status_style, stdout_console
-from cnnviz.cli.facts import ERRORS, summary_or_problem
+from cnnviz.cli.facts import ERRORS, summary_or_problem, unreadable
 from cnnviz.cli.formats import local_time, percent
-from cnnviz.cli.locating import RUNS, find_root
+from cnnviz.cli.locating import RUNS, find_root, lost_manifest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +43,10 @@ def runs(
 def _find(root: Path) -> list[dict[str, Any]]:
     from cnnviz.recording.run import run_paths
 
-    found = [summary_or_problem(path) for path in run_paths(find_root(root))]
+    root = find_root(root)
+    found = [summary_or_problem(path) for path in run_paths(root)]
+    damaged = ((path, lost_manifest(path)) for path in sorted(root.iterdir()))
+    found += [unreadable(path, problem) for path, problem in damaged if problem]
     return sorted(found, key=lambda run: str(run.get("created", "")), reverse=True)
 
 

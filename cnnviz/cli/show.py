@@ -71,7 +71,7 @@ def _card_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("network", f"{network}{kind}, {facts['parameters']:,} parameters"),
         ("arguments", _pairs(facts["arguments"])),
-        ("data", f"{facts['data'] or 'not named'}, {facts['samples']:,} samples kept"),
+        ("data", f"{facts['data'] or 'not named'}, {_samples(facts)}"),
         ("classes", f"{len(classes)}: {', '.join(classes[:_NAMED])}{more}" if classes else "not named"),
         ("options", _pairs(options)),
         ("snapshots", f"{facts['snapshots']:,}{span}, {size(facts['bytes'])}"),
@@ -82,6 +82,15 @@ def _card_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("software", _pairs(facts["software"], " ")),
         ("folder", facts["path"]),
     ]
+
+
+def _samples(facts: dict[str, Any]) -> str:
+    from cnnviz.checking.report import counted
+
+    if facts["samples"] or not facts["samples_recorded"]:
+        return f"{counted(facts['samples'], 'sample')} kept"
+    were = "was" if facts["samples_recorded"] == 1 else "were"
+    return f"{counted(facts['samples_recorded'], 'sample')} {were} recorded, and are gone"
 
 
 def _pairs(values: dict[str, Any], between: str = "=") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnnviz.errors import ConfigError
+from cnnviz.exporting.states import recorded_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ def write_events(run: Run, into: Path) -> int:
             for step, value in zip(steps.tolist(), values.tolist(), strict=True):
                 writer.add_scalar(name, value, step)
         for step in _spread(run.steps):
-            for name, tensor in run.store.tensors(step).items():
+            for name, tensor in recorded_state(run, step).items():
                 if tensor.is_floating_point():
                     _add_histogram(writer, f"state/{name}", tensor.double().numpy(), step)
     return sum(1 for path in into.iterdir() if path.is_file())

@@ -36,7 +36,8 @@ def export(run: Run, to: str, into: str | PathLike[str]) -> int:
 
     Raises:
         ConfigError: If there is no such format, or its library is not installed.
-        RunError: If something lies in the folder, it can't be written, or the run can't be read.
+        RunError: If something lies in the folder, it can't be written, or the run can't be read or
+            holds another state than was recorded.
     """
     if to not in FORMATS:
         raise ConfigError(f"a run can't be exported to {to!r}; the formats are {', '.join(FORMATS)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import RunError
+from cnnviz.exporting.states import recorded_state
 from cnnviz.recording.tensors import write_tensors
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def write_safetensors(run: Run, into: Path) -> int:
     for step in run.steps.tolist():
         # "format" is what transformers asks for.
         metadata = {"format": "pt", "cnnviz.step": str(step), "cnnviz.run": run.manifest.id}
-        write_tensors(into / f"step_{step:08d}.safetensors", run.store.tensors(step), metadata=metadata)
+        write_tensors(into / f"step_{step:08d}.safetensors", recorded_state(run, step), metadata=metadata)
     return len(run)
 
 
@@ -39,8 +40,9 @@ def write_checkpoints(run: Run, into: Path) -> int:
     for step in run.steps.tolist():
         path = into / f"step_{step:08d}.pt"
         temporary = path.with_name(path.name + ".tmp")
+        state = recorded_state(run, step)
         try:
-            torch.save(run.store.tensors(step), temporary)
+            torch.save(state, temporary)
         except RuntimeError as error:  # what torch makes of a full disk
             temporary.unlink(missing_ok=True)
             raise RunError(f"{path} can't be written: {error}") from error

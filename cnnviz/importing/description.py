@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import ConfigError
-from cnnviz.importing.layers import count_parameters, layers_from_names, layers_of
+from cnnviz.importing.images import layers_with
+from cnnviz.importing.layers import count_parameters, layers_from_names
+from cnnviz.recording.describing import count_parameters as trained
 from cnnviz.recording.manifest import Description, Manifest, new_id, now, software_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnviz.data.split import Data
-    from cnnviz.importing.fitting import Shape
+    from cnnviz.importing.layers import Layers
     from cnnviz.importing.network import Network
     from cnnviz.importing.states import State
 
@@ -20,13 +21,16 @@ NOT_NAMED = "unnamed network"
 """What a network is called of which only the weights are known."""
 
 
-def describe(network: Network | None, first: State, data: Data | None, facts: Mapping[str, Any]) -> Manifest:
+def describe(
+    network: Network | None, first: State, data: Data | None, size: int | None, facts: Mapping[str, Any]
+) -> Manifest:
     """Return the manifest.
 
     Args:
         network: The network, if it is known.
         first: The first state.
         data: The data set whose images travel with the run, if any.
+        size: Height and width of an image in pixels, if its user told it.
         facts: What else to remember of the import.
 
     Raises:
@@ -35,14 +39,16 @@ def describe(network: Network | None, first: State, data: Data | None, facts: Ma
     unwrapped = [*first.levels, *first.fit.taken_off]
     left_out = [*facts["left_out"], *first.fit.left_out]
     config = {**facts, "unwrapped": unwrapped, "left_out": left_out}
+    arguments: dict[str, Any] = {}
     if network is None:
         found = layers_from_names(first.tensors)
         parameters, class_name = count_parameters(first.tensors), NOT_NAMED
     else:
-        found = layers_of(network.model, _image(network, data))
-        parameters = sum(parameter.numel() for parameter in network.model.parameters())
+        found = layers_with(network, data, size)
+        parameters = trained(network.model)
         class_name = type(network.model).__qualname__
-        config["model"] = network.name
+        arguments = _arguments(network, found)
+        config |= {"model": network.name, "image": found.image, "not_run": found.reason}
     return Manifest(
         id=new_id(),
         created=now(),
@@ -54,7 +60,7 @@ def describe(network: Network | None, first: State, data: Data | None, facts: Ma
         software=software_versions(),
         description=Description(
             model=network.name if network is not None and network.known else None,
-            arguments=network.arguments if network is not None else {},
+            arguments=arguments,
             data=data.name if data is not None else None,
             classes=data.classes if data is not None else (),
             config=config,
@@ -62,18 +68,8 @@ def describe(network: Network | None, first: State, data: Data | None, facts: Ma
     )
 
 
-def _image(network: Network, data: Data | None) -> Shape | None:
-    """Return the shape (c, h, w) of an image; None if nothing tells."""
-    arguments = network.arguments
-    if data is not None:
-        told = {"channels": data.channels, "classes": len(data.classes)}
-        for key, value in told.items():
-            if arguments.get(key, value) != value:
-                raise ConfigError(
-                    f"the images of {data.name} are not this network's: they have {value} {key}, "
-                    f"the network has {arguments[key]}"
-                )
-        return data.shape
-    if {"channels", "image_size"} <= arguments.keys():
-        return arguments["channels"], arguments["image_size"], arguments["image_size"]
-    return None
+def _arguments(network: Network, found: Layers) -> dict[str, Any]:
+    """Return what the network was built with; the image size is the one that it runs with, if it is not asked for."""
+    if not network.arguments or found.image is None or "image_size" in network.takes:
+        return network.arguments
+    return {**network.arguments, "image_size": max(found.image[1:])}

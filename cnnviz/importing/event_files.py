@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +13,23 @@ from cnnviz.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnviz.importing.damaged import Damaged
+
 Curve = dict[int, float]
 
 MARK = "events.out.tfevents."
 """What the names of event files begin with."""
 
 
-def scalars(files: Sequence[Path]) -> dict[int, dict[str, float]]:
+def scalars(files: Sequence[Path], damaged: Damaged | None = None) -> dict[int, dict[str, float]]:
     """Return step to metrics, under the tags that they were written with; of a step the value written last.
 
     Where folders hold different values of one tag at one step, as with TensorBoard's own `train` and `validation`,
     the tag is preceded by its folder.
+
+    Args:
+        files: TensorBoard's event files.
+        damaged: What becomes of those that hold no event; None raises.
 
     Raises:
         ConfigError: If TensorBoard isn't installed.
@@ -30,7 +37,7 @@ def scalars(files: Sequence[Path]) -> dict[int, dict[str, float]]:
     """
     folders: dict[Path, dict[str, Curve]] = {}
     for folder in sorted({file.parent for file in files}):
-        folders[folder] = _curves([file for file in files if file.parent == folder])
+        folders[folder] = _curves([file for file in files if file.parent == folder], damaged)
     base = Path(os.path.commonpath(folders)) if folders else Path()
     found: dict[int, dict[str, float]] = {}
     apart = _tags_to_keep_apart(folders)
@@ -51,11 +58,14 @@ def _tags_to_keep_apart(folders: dict[Path, dict[str, Curve]]) -> set[str]:
     }
 
 
-def _curves(files: Sequence[Path]) -> dict[str, Curve]:
+def _curves(files: Sequence[Path], damaged: Damaged | None) -> dict[str, Curve]:
     """Return tag to values by step, of all event files of one folder."""
     points: dict[tuple[str, int], tuple[float, float]] = {}
     for file in files:
-        for tag, step, moment, value in _points(file):
+        found: list[tuple[str, int, float, float]] = []
+        with damaged.tolerated() if damaged is not None else nullcontext():
+            found = _points(file)
+        for tag, step, moment, value in found:
             if step >= 0 and moment >= points.get((tag, step), (moment, value))[0]:
                 points[tag, step] = (moment, value)
     curves: dict[str, Curve] = {}

@@ -19,6 +19,10 @@ _USUAL = ("", "model.", "net.", "network.", "module.", "backbone.", "encoder.")
 _MOST_NAMED = 4
 
 
+class MisfitError(ModelError):
+    """The weights of one file are others than those of the network, or of the files before it."""
+
+
 class Fit(NamedTuple):
     """How a checkpoint's names become those of the network.
 
@@ -42,7 +46,7 @@ def fit_names(tensors: Iterable[str], expected: Iterable[str] | None, where: str
         where: What messages call the file.
 
     Raises:
-        ModelError: If some are absent; the message names layers.
+        MisfitError: If some are absent; the message names layers.
     """
     given = list(tensors)
     plain, taken = plain_names(given)
@@ -53,28 +57,30 @@ def fit_names(tensors: Iterable[str], expected: Iterable[str] | None, where: str
         return Fit({name: name for name in wanted}, ())
     prefix = _prefix(plain, wanted)
     if prefix is None or (prefix == "" and len(plain) > len(wanted)):
-        raise ModelError(_mismatch(plain, wanted, where))
+        raise MisfitError(_mismatch(plain, wanted, where))
     inside = [name for name in plain if name.startswith(prefix)]
     if len(inside) > len(wanted):
-        raise ModelError(_mismatch([name.removeprefix(prefix) for name in inside], wanted, where))
+        raise MisfitError(_mismatch([name.removeprefix(prefix) for name in inside], wanted, where))
     left_out = tuple(name for name in plain if not name.startswith(prefix))
     names = {name: plain[prefix + name] for name in wanted}
     return Fit(names, (*taken, prefix) if prefix else taken, left_out)
 
 
-def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Shape], where: str, whose: str) -> None:
-    """Raise unless all tensors have the shapes that are expected.
+def check_shapes(
+    found: Mapping[str, Tensor], expected: Mapping[str, Shape | None], where: str, whose: str
+) -> None:
+    """Raise unless all tensors have the shapes that are expected; None takes any.
 
     Raises:
-        ModelError: If some differ; the message names them.
+        MisfitError: If some differ; the message names them.
     """
     wrong = [
         f"{name} is {_text(tuple(found[name].shape))}, not {_text(shape)}"
         for name, shape in expected.items()
-        if tuple(found[name].shape) != shape
+        if shape is not None and tuple(found[name].shape) != shape
     ]
     if wrong:
-        raise ModelError(f"the weights of {where} don't fit {whose}: {_listed(wrong, '; ')}")
+        raise MisfitError(f"the weights of {where} don't fit {whose}: {_listed(wrong, '; ')}")
 
 
 def _prefix(names: Mapping[str, str], wanted: list[str]) -> str | None:

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from cnnviz.data import load
-from cnnviz.errors import ConfigError, ModelError, RunError
+from cnnviz.errors import ModelError, RunError
+from cnnviz.importing.damaged import Damaged
 from cnnviz.importing.description import describe
 from cnnviz.importing.event_files import scalars
 from cnnviz.importing.linking import check_linkable, link
-from cnnviz.importing.network import find_network, given_network
 from cnnviz.importing.options import ImportOptions
+from cnnviz.importing.series import find_series
 from cnnviz.importing.sources import find
-from cnnviz.importing.states import States
-from cnnviz.importing.steps import find_steps
 from cnnviz.importing.trainer_folders import logged_metrics
 from cnnviz.models import MODELS
 from cnnviz.recording.run import open_run
@@ -28,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    from torch import nn
+
     from cnnviz.data.split import Data
-    from cnnviz.importing.checkpoint import Checkpoint
-    from cnnviz.importing.network import Network
+    from cnnviz.importing.series import Series
     from cnnviz.importing.sources import Found
     from cnnviz.importing.states import State
     from cnnviz.recording.run import Run
@@ -63,7 +61,7 @@ def import_checkpoints(
         progress: Is told after each checkpoint how many are done, and of how many.
 
     Returns:
-        The run; its description's `config` says where the steps come from and what was unwrapped.
+        The run; its description's `config` says where the steps come from, what was unwrapped and what was skipped.
 
     Raises:
         ConfigError: If there is no checkpoint, two have one step, or an option can't be used.
@@ -76,28 +74,28 @@ def import_checkpoints(
         raise RunError(f"{target} exists already: choose another name")
     if isinstance(model, str):
         MODELS.get(model)  # an unknown name is told before anything is read
-    found = find([Path(path).expanduser() for path in paths])
-    steps = find_steps(found.checkpoints, options.step_pattern)
-    if options.link:
-        check_linkable(found.checkpoints, target)
-    metrics = _metrics(found)
+    damaged = Damaged(skip=options.skip_damaged)
+    found = find([Path(path).expanduser() for path in paths], damaged)
     data = _data(options)
-    ordered = dict(sorted(zip(steps.values, found.checkpoints, strict=True)))
-    states = States()
-    first = states.read(next(iter(ordered.values())))
-    network = _network(model, first, options, data)
-    if network is not None:
-        first = states.expect(first, network)
-    facts = {"checkpoints": len(ordered), "steps": steps.source, "left_out": found.left_out}
-    manifest = describe(network, first, data, facts)
+    series = find_series(found.checkpoints, model, options, data, damaged)
+    if options.link:
+        check_linkable(list(series.checkpoints.values()), target)
+    metrics = _metrics(found, damaged)
+    facts = {
+        "checkpoints": len(series.checkpoints),
+        "steps": series.source,
+        "left_out": found.left_out,
+        "skipped": damaged.left_out,
+    }
+    manifest = describe(series.network, series.first, data, options.image_size, facts)
     existed = target.exists()
     writer = RunWriter(target)
     try:
         writer.describe(manifest, data.validation.head(options.samples) if data is not None else None)
-        _Import(writer, states, link=options.link).write(ordered, metrics, progress or (lambda *_: None))
+        _Import(writer, series, damaged, link=options.link).write(metrics, progress or (lambda *_: None))
         writer.close()
         run = open_run(target, model)
-        if run.steps.tolist() != list(ordered):
+        if run.steps.tolist() != list(series.checkpoints):
             raise RunError(f"{target} could not be written whole; is the disk full?")
     except BaseException:
         writer.close("failed")
@@ -111,25 +109,23 @@ def import_checkpoints(
 class _Import:
     """Fills one run."""
 
-    def __init__(self, writer: RunWriter, states: States, *, link: bool) -> None:
+    def __init__(self, writer: RunWriter, series: Series, damaged: Damaged, *, link: bool) -> None:
         self._writer = writer
-        self._states = states
+        self._series = series
+        self._damaged = damaged
         self._link = link
 
-    def write(
-        self,
-        checkpoints: Mapping[int, Checkpoint],
-        metrics: Mapping[int, Mapping[str, float]],
-        progress: ImportProgress,
-    ) -> None:
+    def write(self, metrics: Mapping[int, Mapping[str, float]], progress: ImportProgress) -> None:
         """Write all steps in their order."""
+        checkpoints = self._series.checkpoints
         done = 0
         for step in sorted({*checkpoints, *metrics}):
             values = metrics.get(step, {})
             if step not in checkpoints:
                 self._writer.write(step, values)
                 continue
-            self._snapshot(step, values, self._states.read(checkpoints[step]))
+            with self._damaged.tolerated():  # what is to be left out was found before
+                self._snapshot(step, values, self._series.states.read(checkpoints[step]))
             done += 1
             progress(done, len(checkpoints))
 
@@ -145,12 +141,14 @@ class _Import:
             raise RunError(f"the disk did not take the snapshot of step {step}; is it full?")
 
 
-def _metrics(found: Found) -> dict[int, dict[str, float]]:
+def _metrics(found: Found, damaged: Damaged) -> dict[int, dict[str, float]]:
     """Return step to metrics, of all that was logged; the Trainer's own word comes before TensorBoard's."""
-    metrics = scalars(found.events)
+    damaged.several = True  # a run can do without them
+    metrics = scalars(found.events, damaged)
     for state in found.trainer_states:
-        for step, values in logged_metrics(state).items():
-            metrics.setdefault(step, {}).update(values)
+        with damaged.tolerated():
+            for step, values in logged_metrics(state).items():
+                metrics.setdefault(step, {}).update(values)
     return metrics
 
 
@@ -158,16 +156,3 @@ def _data(options: ImportOptions) -> Data | None:
     if options.data is None:
         return None
     return load(options.data, root=options.data_root, image_size=options.image_size, progress=False)
-
-
-def _network(
-    model: str | nn.Module | None, first: State, options: ImportOptions, data: Data | None
-) -> Network | None:
-    if model is None:
-        if options.model_arguments:
-            raise ConfigError("arguments of the network were given, but no network: --model NAME")
-        return None
-    if isinstance(model, nn.Module):
-        return given_network(model)
-    size = max(data.shape[1:]) if data is not None else options.image_size
-    return find_network(model, first.given, options.model_arguments, size, str(first.checkpoint.path))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from cnnviz.importing.fitting import Shape
 
+TREE = "module tree"
+"""The source of layers of a network that could not be run."""
+
 _BY_AXES = {2: "Linear", 3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -27,26 +30,32 @@ class Layers(NamedTuple):
         layers: Their names and kinds.
         shapes: Name to the shape of the output for one image, where known.
         source: How they were found; see `Manifest`.
+        image: The shape (c, h, w) of the image that they were found with, if any.
+        reason: Why the network could not be run, as an end of "because ..."; "" where it was, or is not known.
     """
 
     layers: tuple[Layer, ...]
     shapes: dict[str, Shape]
     source: str
+    image: Shape | None = None
+    reason: str = ""
 
 
-def layers_of(model: nn.Module, image: Shape | None) -> Layers:
+def layers_of(model: nn.Module, image: Shape) -> Layers:
     """Return the layers in the order in which they run, and the shapes of what they put out.
 
     Args:
         model: The network, which may be on the meta device.
-        image: The shape (c, h, w) of an image. If it is None, or can't be taken, the layers come in the order of the
-            module tree, without shapes.
+        image: The shape (c, h, w) of an image. If it can't be taken, the layers come in the order of the module tree,
+            without shapes.
     """
     first = next(model.parameters(), None)
     device = first.device if first is not None else "cpu"
-    found = find_layers(model, None if image is None else torch.zeros(1, *image, device=device))
+    found = find_layers(model, torch.zeros(1, *image, device=device))
     layers = tuple(Layer(name, kind) for name, kind, _ in found.layers)
-    return Layers(layers, {name: shape for name, _, shape in found.layers if shape}, found.source)
+    shapes = {name: shape for name, _, shape in found.layers if shape}
+    ran = found.source != TREE
+    return Layers(layers, shapes, found.source, image if ran else None, "" if ran else found.reason)
 
 
 def layers_from_names(tensors: Mapping[str, Tensor]) -> Layers:

@@ -20,6 +20,8 @@ class ImportOptions:
         image_size: Height and width of an image in pixels; None takes that of `data`, else tries the usual ones.
         step_pattern: A regular expression with one group, the step; searched in the names of files, or of their
             folders. None looks into the contents, then at names, then at times.
+        skip_damaged: Leave out files that can't be read, and checkpoints that don't fit the network or, where it is not
+            known, the first of them; a warning tells of each. Else such a file ends the import.
         link: Hard-link safetensors files into the run instead of copying them.
         data: The name of a data set whose validation images travel with the run; None takes none.
         data_root: The folder that holds data sets, or into which they are downloaded.
@@ -29,6 +31,7 @@ class ImportOptions:
     model_arguments: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
     step_pattern: str | None = None
+    skip_damaged: bool = False
     link: bool = False
     data: str | None = None
     data_root: str = "data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class SafetensorsCheckpoint:
         try:
             return counters_among(read_metadata(self.files[0]))
         except RunError as error:
-            raise DataError(str(error)) from error
+            raise _unreadable(self.files[0], error) from error
 
     def read(self) -> Weights:
         """Return the tensors of all files; see `Checkpoint`."""
@@ -40,7 +41,7 @@ class SafetensorsCheckpoint:
             try:
                 part = read_tensors(file)
             except RunError as error:
-                raise DataError(str(error)) from error
+                raise _unreadable(file, error) from error
             if twice := sorted(tensors.keys() & part):
                 raise DataError(f"{file} holds {twice[0]!r}, which another shard of {self.path} holds, too")
             tensors |= part
@@ -49,6 +50,14 @@ class SafetensorsCheckpoint:
             raise DataError(f"{self.path} holds no tensors")
         # The format sorts them by size and name, so the order of the network is gone: 2 before 10 comes nearest.
         return Weights({name: tensors[name] for name in sorted(tensors, key=_natural)}, homes=homes)
+
+
+def _unreadable(file: Path, error: RunError) -> DataError:
+    """Return the error over a file that `read_tensors` can't read: of an empty one the library speaks of its header."""
+    with suppress(OSError):
+        if file.stat().st_size == 0:
+            return DataError(f"{file} can't be read: it is empty")
+    return DataError(str(error))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

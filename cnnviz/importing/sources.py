@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import ConfigError, DataError
+from cnnviz.importing.damaged import Damaged
 from cnnviz.importing.event_files import MARK
 from cnnviz.importing.safetensors_files import SafetensorsCheckpoint
 from cnnviz.importing.torch_files import TorchCheckpoint
@@ -58,36 +59,55 @@ class Found:
     left_out: list[str] = field(default_factory=list)
 
 
-def find(paths: Sequence[Path]) -> Found:
+def find(paths: Sequence[Path], damaged: Damaged | None = None) -> Found:
     """Return what lies at `paths`; folders are searched, but for runs and hidden folders in them.
+
+    Args:
+        paths: Files and folders.
+        damaged: What becomes of checkpoints that aren't whole; None raises.
 
     Raises:
         ConfigError: If a path is not there or no checkpoint, or there is none in all of them.
         DataError: If shards of a checkpoint are absent.
     """
     found = Found()
+    damaged = damaged or Damaged(skip=False)
+    damaged.several = len(paths) > 1 or paths[0].is_dir()
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path} is not there")
         if path.is_dir():
-            _search(path, found)
+            _search(path, found, damaged)
         elif path.name.startswith(MARK):
             found.events.append(path)
         elif path.name == STATE:
             found.trainer_states.append(path)
         else:
-            found.checkpoints.append(_one_file(path))
+            with damaged.tolerated():
+                found.checkpoints.append(_one_file(path))
     found.checkpoints = _once(found.checkpoints)
     found.events = list(dict.fromkeys(found.events))
     if not found.checkpoints:
-        where = ", ".join(str(path) for path in paths)
-        raise ConfigError(
-            f"there is no checkpoint in {where}: files that end in {', '.join(_KINDS)}, or folders that hold them"
-        )
+        if damaged.left_out:
+            raise damaged.none_left()
+        raise ConfigError(_nothing_there(paths, found))
+    damaged.several = len(found.checkpoints) > 1
     return found
 
 
-def _search(folder: Path, found: Found) -> None:
+def _nothing_there(paths: Sequence[Path], found: Found) -> str:
+    where = ", ".join(str(path) for path in paths)
+    endings = ", ".join(_KINDS)
+    if found.events or found.trainer_states:
+        logged = "TensorBoard's scalars" if found.events else "what the Trainer logged"
+        return (
+            f"there is only {logged} in {where}, and a run needs the checkpoints beside it: name a checkpoint "
+            f"(files that end in {endings}), or the folder that holds them, too"
+        )
+    return f"there is no checkpoint in {where}: files that end in {endings}, or folders that hold them"
+
+
+def _search(folder: Path, found: Found, damaged: Damaged) -> None:
     if is_run(folder):
         raise ConfigError(f"{folder} is a run of cnnviz already; look at it: cnnviz dashboard {folder}")
     for root, folders, names in os.walk(folder):
@@ -98,17 +118,18 @@ def _search(folder: Path, found: Found) -> None:
             found.trainer_states.append(here / STATE)
         model = next((name for name in _MODEL_FILES if name in names), None)
         if model is None:
-            found.checkpoints += _files_of(here, names)
+            found.checkpoints += _files_of(here, names, damaged)
         elif any((here / name / STATE).is_file() for name in folders if name.startswith("checkpoint-")):
             # The Trainer's final model is the last checkpoint once more, or the best.
             found.left_out.append(f"{here / model}: taken are the checkpoints beside it")
         else:
-            found.checkpoints.append(TrainerFolder(here, _one_file(here / model)))
+            with damaged.tolerated():
+                found.checkpoints.append(TrainerFolder(here, _one_file(here / model)))
 
 
-def _files_of(folder: Path, names: Iterable[str]) -> list[Checkpoint]:
+def _files_of(folder: Path, names: Iterable[str], damaged: Damaged) -> list[Checkpoint]:
     """Return the checkpoints that are files of their own, and those in shards, once each."""
-    chosen = []
+    chosen: list[Checkpoint] = []
     for name in sorted(names):
         path = folder / name
         beside = name.startswith(".") or _BESIDE.fullmatch(name) or path.suffix not in _KINDS
@@ -116,7 +137,8 @@ def _files_of(folder: Path, names: Iterable[str]) -> list[Checkpoint]:
             continue
         shard = _SHARD.fullmatch(path.stem)
         if shard is None or int(shard[2]) == 1:
-            chosen.append(_one_file(path))
+            with damaged.tolerated():
+                chosen.append(_one_file(path))
     return chosen
 
 

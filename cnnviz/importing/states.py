@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnviz.errors import ModelError
-from cnnviz.importing.fitting import check_shapes, fit_names
+from cnnviz.importing.fitting import MisfitError, check_shapes, fit_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +51,7 @@ class States:
 
         Raises:
             DataError: If it can't be read, or holds no weights.
-            ModelError: If names, shapes or types are others than those of the first.
+            MisfitError: If names, shapes or types are others than those of the first.
         """
         weights = checkpoint.read()
         where = str(checkpoint.path)
@@ -65,7 +64,7 @@ class States:
         check_shapes(tensors, {n: tuple(t.shape) for n, t in self._like.items()}, where, self._where)
         for name, tensor in tensors.items():
             if tensor.dtype != self._like[name].dtype:
-                raise ModelError(
+                raise MisfitError(
                     f"{name} is of type {_type(tensor)} in {where}, but {_type(self._like[name])} in {self._where}: "
                     "bring all checkpoints to one type"
                 )
@@ -75,7 +74,7 @@ class States:
         """Return the first state under the names of `network`, which all that follow must have.
 
         Raises:
-            ModelError: If the weights don't fit the network; the message names layers.
+            MisfitError: If the weights don't fit the network; the message names layers.
         """
         shapes = network.shapes()
         where = str(first.checkpoint.path)

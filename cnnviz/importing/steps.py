@@ -41,12 +41,17 @@ class Steps(NamedTuple):
     source: str
 
 
-def find_steps(checkpoints: Sequence[Checkpoint], pattern: str | None) -> Steps:
+def find_steps(
+    checkpoints: Sequence[Checkpoint],
+    pattern: str | None,
+    counters: Sequence[Mapping[str, int]] | None = None,
+) -> Steps:
     """Return the step of each checkpoint, all of them from one kind of source, so that they mean the same.
 
     Args:
         checkpoints: At least one.
         pattern: A regular expression with one group, which finds the step in a name; None finds out by itself.
+        counters: What the contents of each tell, if it is known already.
 
     Raises:
         ConfigError: If the pattern can't be used, or two checkpoints have the same step.
@@ -54,7 +59,8 @@ def find_steps(checkpoints: Sequence[Checkpoint], pattern: str | None) -> Steps:
     """
     if pattern is not None:
         return _apart(Steps(_by_pattern(checkpoints, pattern), "--step-pattern"), checkpoints)
-    counters = [checkpoint.counters() for checkpoint in checkpoints]
+    if counters is None:
+        counters = [checkpoint.counters() for checkpoint in checkpoints]
     told = _from_contents(counters)
     if told is not None and not (told.source.endswith(_WEAK) and _is_twice(told)):
         return _apart(told, checkpoints)

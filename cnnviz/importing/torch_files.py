@@ -5,7 +5,6 @@ What a pickle holds beyond tensors, containers, numbers and text is never made, 
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import DataError
 from cnnviz.importing.checkpoint import Weights, counters_among
+from cnnviz.importing.refusals import refusal
 from cnnviz.importing.unwrapping import open_levels
 
 if TYPE_CHECKING:
@@ -73,21 +73,10 @@ def _load(path: Path) -> Any:
     except (OSError, MemoryError) as error:
         raise DataError(f"{path} can't be read: {error}") from error
     except Exception as error:  # a damaged pickle may raise anything
-        raise DataError(_reason(path, f"{type(error).__name__}: {error}")) from error
+        raise DataError(refusal(path, error)) from error
 
 
 def _is_mapped(path: Path) -> bool:
     """Say whether the values stay in the file until they are used: not before PyTorch 1.6, when it was no archive."""
     with path.open("rb") as file:
         return file.read(len(_ZIP)) == _ZIP
-
-
-def _reason(path: Path, message: str) -> str:
-    save = "load it where you trust it, and save its weights alone: torch.save(model.state_dict(), path)"
-    if "TorchScript" in message:
-        return f"{path} is a TorchScript program, and cnnviz never executes what a file holds; {save}"
-    if found := re.search(r"GLOBAL ([\w.]+)", message):
-        return f"{path} holds a {found[1].rstrip('.')}, and cnnviz never executes what a file holds; {save}"
-    if "weights_only" in message.lower() or "weights only" in message.lower():
-        return f"{path} holds more than weights, and cnnviz never executes what a file holds; {save}"
-    return f"{path} can't be read; it is damaged, or not a file of torch.save: {message.partition('. ')[0]}"

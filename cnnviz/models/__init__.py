@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.calling import call_own
 from cnnviz.errors import ModelError
 from cnnviz.registry import Registry
 
@@ -36,18 +37,20 @@ def build(name: str, /, *, channels: int, classes: int, image_size: int, **argum
 
     Raises:
         UnknownNameError: If there is no such model.
-        ModelError: If the factory does not take an argument, or returns something else than a network.
+        ModelError: If the factory does not take an argument, fails, or returns something else than a network.
     """
     fitting = {"channels": channels, "classes": classes, "image_size": image_size}
     for argument, value in fitting.items():
         if value < 1:
             raise ModelError(f"{argument} must be at least 1, not {value}")
     factory = MODELS.get(name)
-    network = _checked(name, factory(**_bound(name, factory, fitting, arguments)))
-    if ":" not in name:
-        # How to build it again: what a recorder writes down, as only names of the registry can be trusted.
-        # (To the type checker an attribute of a module is a tensor or a module.)
-        network.cnnviz_recipe = (name, {**fitting, **arguments})  # type: ignore[assignment]
+    given = _bound(name, factory, fitting, arguments)
+    if ":" in name:
+        return _checked(name, call_own(name, lambda: factory(**given), ModelError))
+    network = _checked(name, factory(**given))
+    # How to build it again: what a recorder writes down, as only names of the registry can be trusted.
+    # (To the type checker an attribute of a module is a tensor or a module.)
+    network.cnnviz_recipe = (name, {**fitting, **arguments})  # type: ignore[assignment]
     return network
 
 
@@ -55,6 +58,10 @@ def _bound(
     name: str, factory: Callable[..., object], fitting: dict[str, int], arguments: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the keyword arguments for `factory`; a user's own need not take what fits it to the data."""
+    from torch import nn  # here, so that importing this package stays quick
+
+    if isinstance(factory, nn.Module):
+        raise ModelError(f"{name} is a network: name the class, or a function that makes one")
     try:
         signature = _signature(factory)
     except (TypeError, ValueError) as error:

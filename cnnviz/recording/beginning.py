@@ -54,6 +54,8 @@ def delete_begun(layout: Layout) -> None:
     _delete_files(layout)
     layout.lock.unlink(missing_ok=True)
     layout.snapshots.rmdir()
+    with contextlib.suppress(OSError):  # there may be something else
+        layout.root.rmdir()
 
 
 def _lock(layout: Layout, *, keep: bool) -> WriterLock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MOST_LEVELS = 100
 _MOST_AXES = 64
 
+_DIGEST = re.compile("[0-9a-f]{32}")
 _SOFTWARE = ("cnnviz", "torch", "torchvision", "numpy", "safetensors")
 
 
@@ -30,6 +32,19 @@ class Layer(NamedTuple):
 
     name: str
     kind: str
+
+
+@dataclass(frozen=True)
+class KeptSamples:
+    """What run.json tells of the samples, so that they are missed where they are gone, or altered.
+
+    Attributes:
+        count: How many there are.
+        digest: The digest of their images and labels, as `cnnviz.recording.digest` makes it of a state.
+    """
+
+    count: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,7 @@ class Manifest:
         software: Package name to version.
         format: The version of the layout.
         description: What the training loop said.
+        samples: The samples that travel with the run; None if there are none, or an older cnnviz wrote it.
     """
 
     id: str
@@ -81,6 +97,7 @@ class Manifest:
     description: Description
     layers_from: str = "forward pass"
     format: int = FORMAT
+    samples: KeptSamples | None = None
 
     @property
     def network(self) -> str:
@@ -180,7 +197,17 @@ def _from_json(content: dict[str, Any]) -> Manifest:
         software={str(name): str(value) for name, value in content["software"].items()},
         description=Description(**description),
         format=int(content["format"]),
+        samples=_kept(content.get("samples")),
     )
+
+
+def _kept(content: Any) -> KeptSamples | None:
+    if content is None:
+        return None
+    count, digest = content["count"], content["digest"]
+    if type(count) is not int or count < 0 or not _DIGEST.fullmatch(digest):
+        raise ValueError("samples are a count and a digest")
+    return KeptSamples(count, digest)
 
 
 def _shape(sizes: list[int]) -> tuple[int, ...]:

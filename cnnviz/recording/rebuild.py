@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from cnnviz.calling import call_own
 from cnnviz.errors import ModelError
 from cnnviz.models import MODELS, build
-from cnnviz.recording.bare import bare_module, unwrapped
+from cnnviz.recording.bare import bare_module, bare_names, is_built, unwrapped
+from cnnviz.recording.differing import differences, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,30 +61,39 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], where: str) -> nn.Module
         ModelError: If names or shapes differ; the message names the layers.
     """
     bare = bare_module(model)
+    wanted = dict(zip(bare_names(bare, bare.state_dict()), bare.state_dict().values(), strict=True))
+    if is_built(wanted.values()):
+        different = differences(_shapes(wanted), _shapes(state))
+        different += [
+            f"{name} is of {state[name].dtype}, where the model has {tensor.dtype}"
+            for name, tensor in wanted.items()
+            if name in state and tensor.is_complex() != state[name].is_complex()
+        ]
+        if different:
+            raise ModelError(
+                f"the weights of {where} don't fit {type(bare).__name__}: {shortened(different)}; give the network "
+                "that was trained"
+            )
+    own_names = dict(zip(wanted, bare.state_dict(), strict=True))
     try:
-        for name, tensor in bare.state_dict().items():
-            if name in state and tensor.is_complex() != state[name].is_complex():
-                raise RuntimeError(f"{name} is of {state[name].dtype} instead of {tensor.dtype}")
-        bare.load_state_dict(dict(state), strict=True)
+        bare.load_state_dict(
+            {own_names.get(name, name): tensor for name, tensor in state.items()}, strict=True
+        )
     except RuntimeError as error:
-        raise ModelError(f"the weights of {where} don't fit {type(model).__name__}: {error}") from error
+        raise ModelError(f"the weights of {where} don't fit {type(bare).__name__}: {error}") from error
     return model.eval()
 
 
 def _make(manifest: Manifest, source: ModelSource, state: Mapping[str, Tensor]) -> nn.Module:
     description = manifest.description
-    if isinstance(source, nn.Module):
-        try:
-            return copy.deepcopy(unwrapped(source)).cpu()
-        except ValueError as error:  # of lazy layers that have no weights yet
-            raise ModelError(
-                f"{type(source).__name__} can't be copied: {error}; give the class or a function that makes one"
-            ) from error
     arguments: dict[str, Any] = dict(description.arguments)
+    own = MODELS.get(source) if isinstance(source, str) else source
+    if isinstance(own, nn.Module):
+        return _copy(own)
     if isinstance(source, str) and {"channels", "classes", "image_size"} <= set(arguments):
         return build(source, **arguments)
-    if source is not None:
-        return _call(MODELS.get(source) if isinstance(source, str) else source)
+    if own is not None:
+        return _call(source if isinstance(source, str) else getattr(own, "__qualname__", repr(own)), own)
     name = description.model
     # A run may come from anybody: only names of the registry are looked up, never an import path.
     if name is None or ":" in name or name not in MODELS:
@@ -103,21 +115,11 @@ def _build_known(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 def _check_fits(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Raise unless `model`, which takes no memory yet, has just the tensors of `state`."""
-    wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    wrong = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
-    if wrong:
-        shown = "; ".join(_difference(key, wanted.get(key), found.get(key)) for key in wrong[:5])
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+    different = differences(_shapes(model.state_dict()), _shapes(state))
+    if different:
         raise ModelError(
-            f"the weights of the run don't fit the model {name!r} of its run.json: {shown}{more}"
+            f"the weights of the run don't fit the model {name!r} of its run.json: {shortened(different)}"
         )
-
-
-def _difference(key: str, wanted: tuple[int, ...] | None, found: tuple[int, ...] | None) -> str:
-    if wanted is None:
-        return f"the model has no {key}"
-    return f"{key} is absent" if found is None else f"{key} is {found}, where the model has {wanted}"
 
 
 @contextmanager
@@ -144,11 +146,27 @@ def _bounded(most: int) -> Iterator[None]:
             hook.remove()
 
 
-def _call(factory: Callable[..., nn.Module]) -> nn.Module:
+def _copy(model: nn.Module) -> nn.Module:
     try:
-        model = factory()
+        return copy.deepcopy(unwrapped(model)).cpu()
+    except ValueError as error:  # of lazy layers that have no weights yet
+        raise ModelError(
+            f"{type(model).__name__} can't be copied: {error}; give the class or a function that makes one"
+        ) from error
+
+
+def _call(name: str, factory: Callable[..., nn.Module]) -> nn.Module:
+    try:
+        inspect.signature(factory).bind()
+    except ValueError:  # of some built-in classes nobody can tell
+        pass
     except TypeError as error:
-        raise ModelError(f"{factory!r} can't make the network without arguments: {error}") from error
+        raise ModelError(f"{name} can't make the network without arguments: {error}") from error
+    model = call_own(name, factory, ModelError)
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{factory!r} returned {type(model).__name__}, not a torch.nn.Module")
+        raise ModelError(f"{name} returned {type(model).__name__}, not a torch.nn.Module")
     return unwrapped(model)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
+from torch import nn
 
-from cnnviz.errors import ConfigError, ModelError, RecordingWarning, RunError
+from cnnviz.errors import ConfigError, ModelError, RecordingWarning, RunError, SnapshotError
 from cnnviz.recording.background import BackgroundWriter
 from cnnviz.recording.bare import bare_module, is_built, records_here, state_tensors, trains_elsewhere
 from cnnviz.recording.describing import count_parameters, describe_built, make_manifest
+from cnnviz.recording.differing import differences, shortened
 from cnnviz.recording.manifest import read_manifest
 from cnnviz.recording.samples import checked_samples, read_samples
-from cnnviz.recording.schedule import Schedule, bind, every, limit_of
+from cnnviz.recording.schedule import Schedule, bind, every, hopes, limit_of
+from cnnviz.recording.snapshot_files import SnapshotFiles
 from cnnviz.recording.thinning import axis_of
 from cnnviz.recording.visits import Visits
 from cnnviz.recording.writer import Ending, Limit, Record, RunWriter
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from cnnviz.recording.manifest import Description, Manifest
 
@@ -76,9 +79,14 @@ class Recorder:
 
         Raises:
             RunError: If there is a run already, or none to go on with, or another process writes it.
-            ConfigError: If the samples are no images and labels, the description is not what JSON can hold, or the
-                schedule counts epochs and nobody says how long they are.
+            ModelError: If the run to go on with is of another network.
+            ConfigError: If `model` is no network, the samples are no images and labels, the description is not what
+                JSON can hold, or the schedule counts epochs and nobody says how long they are.
         """
+        if not isinstance(model, nn.Module):
+            raise ConfigError(
+                f"a Recorder takes the network that is trained, a torch.nn.Module, not {model!r}"
+            )
         self.path = str(path)
         self._model = model
         self._schedule = bind(snapshots, steps_per_epoch)
@@ -209,6 +217,7 @@ class Recorder:
             return
         try:
             self.flush()
+            self._warn_of_nothing(status)
         except Exception as error:
             if status == "finished":
                 status, detail = "failed", f"{type(error).__name__}: {error}"
@@ -224,12 +233,13 @@ class Recorder:
         bare = bare_module(self._model)
         if not resume:
             manifest = make_manifest(bare, self._samples, description or describe_built(bare))
-            writer.describe(manifest, self._samples)
+            manifest = writer.describe(manifest, self._samples)
         else:
             manifest = read_manifest(writer.layout.manifest)
             if description is not None:
                 manifest = replace(manifest, description=description)
                 writer.describe(manifest, None)
+            self._require_same(writer, bare)
             self._visits.restore(*writer.reader.examples())
             if self._samples is None:
                 self._samples = _stored_samples(writer.layout.samples)
@@ -239,6 +249,24 @@ class Recorder:
             with suppress(ModelError):  # told when a snapshot is due
                 state = state_tensors(bare)
                 self._shapes = _shapes(state) if is_built(state.values()) else {}
+
+    def _require_same(self, writer: RunWriter, bare: nn.Module) -> None:
+        """Raise ModelError unless the network is, as far as it is built, that of the run's last snapshot."""
+        if writer.last_snapshot < 0:
+            return
+        with suppress(SnapshotError):  # a damaged snapshot keeps nobody from going on
+            recorded = SnapshotFiles(writer.layout).shapes(writer.last_snapshot)
+            state = state_tensors(bare)
+            # Layers may yet be created by the first forward pass, or get their sizes from it.
+            built = {name: tensor.shape for name, tensor in state.items() if is_built([tensor])}
+            common = {name: recorded[name] for name in built if name in recorded}
+            different = differences(built, recorded) if built and not common else []
+            different = different or differences({name: built[name] for name in common}, common)
+            if different:
+                raise ModelError(
+                    f"{type(bare).__name__} is not the network that {self.path} is of: {shortened(different)}; go on "
+                    "with the one that was trained, or begin another run"
+                )
 
     def _state(self) -> dict[str, Tensor] | None:
         state = state_tensors(self._model)
@@ -254,6 +282,19 @@ class Recorder:
             )
         return None
 
+    def _warn_of_nothing(self, status: Ending) -> None:
+        """Say that there is no snapshot to be looked at, where the schedule made hope for some."""
+        empty = (
+            self._writer is not None and self._last_snapshot < 0 <= self._step and not self._writer.missing
+        )
+        if empty and status == "finished" and hopes(self._schedule) and not self._warned_unbuilt:
+            warnings.warn(
+                f"{self.path} holds no snapshot: {self._schedule} says yes at none of the steps that were recorded, "
+                f"the last {self._step}; record(step, snapshot=True) takes one at any step",
+                RecordingWarning,
+                stacklevel=4,
+            )
+
     def _described(self, record: Record, state: Mapping[str, Tensor]) -> Record:
         """Let run.json tell of layers that were created on the way, or got their weights."""
         shapes = _shapes(state)
@@ -261,7 +302,7 @@ class Recorder:
             return record
         before = self._manifest
         fresh = make_manifest(bare_module(self._model), self._samples, before.description)
-        self._manifest = replace(fresh, id=before.id, created=before.created)
+        self._manifest = replace(fresh, id=before.id, created=before.created, samples=before.samples)
         self._shapes = shapes
         return replace(record, manifest=self._manifest)
 

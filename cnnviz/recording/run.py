@@ -61,9 +61,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of the run's folder."""
-        name = PurePosixPath(self.location).name if "://" in self.location else self.path.resolve().name
-        return name.removesuffix(".zarr")
+        """The name of the run's folder, or of its archive, as flip.zarr: no two under one folder have the same."""
+        return PurePosixPath(self.location).name if "://" in self.location else self.path.resolve().name
 
     @property
     def status(self) -> str:

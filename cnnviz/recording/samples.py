@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from cnnviz.errors import ConfigError, ImageError, RunError
+from cnnviz.recording.digest import state_digest, tensor_digest
+from cnnviz.recording.manifest import KeptSamples
 from cnnviz.recording.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -55,7 +57,12 @@ def checked_samples(samples: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     Raises:
         ConfigError: If their shapes or types are others.
     """
-    images, labels = (torch.as_tensor(part) for part in samples)
+    try:
+        images, labels = (torch.as_tensor(part) for part in samples)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"samples are a pair, images (n, c, h, w) and their labels (n,): {error}"
+        ) from error
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise ConfigError(
             "samples are a batch of images (n, c, h, w) and their labels (n,), "
@@ -69,6 +76,22 @@ def checked_samples(samples: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 def write_samples(path: Path, samples: tuple[Tensor, Tensor], *, durable: bool) -> None:
     """Write checked images and labels as they are."""
     write_tensors(path, {"images": samples[0], "labels": samples[1]}, durable=durable)
+
+
+def describe_samples(samples: tuple[Tensor, Tensor]) -> KeptSamples:
+    """Return what run.json tells of checked images and labels."""
+    digests = {"images": tensor_digest(samples[0]), "labels": tensor_digest(samples[1])}
+    return KeptSamples(len(samples[1]), state_digest(digests))
+
+
+def describe_stored(path: Path) -> KeptSamples:
+    """Return what run.json should tell of the samples that lie at `path`.
+
+    Raises:
+        RunError: If they are absent or damaged.
+    """
+    stored = read_tensors(path, ["images", "labels"])
+    return describe_samples((stored["images"], stored["labels"]))
 
 
 def read_samples(path: Path) -> Samples:

@@ -243,6 +243,11 @@ def bind(schedule: Schedule, steps_per_epoch: int | None) -> Schedule:
     return _checked(schedule)
 
 
+def hopes(schedule: Schedule) -> bool:
+    """Say whether a schedule is written as one of those above, but not `never`; of a function nobody can tell."""
+    return isinstance(schedule, _Joined) and not isinstance(schedule, _Never)
+
+
 def limit_of(schedule: Schedule) -> int | None:
     """Return the smallest size in bytes that a `within` anywhere in `schedule` gives; None without one."""
     if isinstance(schedule, either):

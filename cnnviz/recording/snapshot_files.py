@@ -91,6 +91,18 @@ class SnapshotFiles:
         with _telling(step), opened(path) as file:
             return list(dict.fromkeys([*file.keys(), *read_places(file, path)]))
 
+    def shapes(self, step: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors of the snapshot at `step`, by name, without reading their values."""
+        path = self._layout.snapshot(step)
+        with _telling(step):
+            with opened(path) as file:
+                found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                places = read_places(file, path)
+            for name, (part, stored) in places.items():
+                with opened(self._layout.part(part)) as file:
+                    found[name] = tuple(file.get_slice(stored).get_shape())
+        return found
+
     def places(self, step: int) -> dict[str, Place]:
         """Return where those tensors of a snapshot lie that are not in its own file."""
         path = self._layout.snapshot(step)

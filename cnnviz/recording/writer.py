@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -20,9 +20,9 @@ from cnnviz.recording.lock import read_note
 from cnnviz.recording.manifest import Manifest, now, write_manifest
 from cnnviz.recording.outage import Outage
 from cnnviz.recording.retention import Retention
-from cnnviz.recording.samples import write_samples
+from cnnviz.recording.samples import describe_samples, write_samples
 from cnnviz.recording.snapshot_writer import SnapshotWriter
-from cnnviz.recording.store import Entry
+from cnnviz.recording.store import Entry, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,6 +118,7 @@ class RunWriter:
         self._lost_metrics = 0
         self._waiting: deque[_Part] = deque()
         self._manifest: Manifest | None = None
+        self._before: dict[str, str] = {}
         limit = Limit(limit) if isinstance(limit, int) else limit
         self._lock = begin(self.layout, resume=resume)
         try:
@@ -132,14 +133,23 @@ class RunWriter:
         try:
             self.recorded = self.reader.last_step()
             self.last_snapshot = self._go_on()
+            self._before = self.reader.state()
             self._set_state({"status": "running", "detail": ""})
             self._lock.leave_note(self._outage.missing, {})
         except BaseException:
             self.release()
             raise
 
-    def describe(self, manifest: Manifest, samples: tuple[Tensor, Tensor] | None) -> None:
+    @property
+    def missing(self) -> Missing:
+        """What could not be written."""
+        return self._outage.missing
+
+    def describe(self, manifest: Manifest, samples: tuple[Tensor, Tensor] | None) -> Manifest:
         """Write what a run says of itself; a folder with run.json is a run, so this comes last at its beginning.
+
+        Returns:
+            The manifest as it was written: it tells of the samples, too.
 
         Raises:
             ConfigError: If the description holds something that JSON can't hold.
@@ -148,9 +158,11 @@ class RunWriter:
         try:
             if samples is not None:
                 write_samples(self.layout.samples, samples, durable=self._durable)
+                manifest = replace(manifest, samples=describe_samples(samples))
             write_manifest(self.layout.manifest, manifest, durable=self._durable)
         except OSError as error:
             raise RunError(f"{self.layout.root} can't be written: {error}") from error
+        return manifest
 
     def write(
         self,
@@ -232,8 +244,11 @@ class RunWriter:
             self._lock.release()
 
     def release(self) -> None:
-        """Give up a run that could not be begun; what was made for a new one is deleted."""
+        """Give up a run that could not be begun; what was made for a new one is deleted, and another is as it was."""
         self._closed = True
+        if self._resumed and "status" in self._before:
+            with contextlib.suppress(RunError):
+                self._set_state({"detail": "", **self._before})
         self._database.close()
         self._give_up()
 

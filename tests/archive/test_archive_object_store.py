@@ -1,11 +1,13 @@
 """Archives behind URLs: a real S3 server on this machine, this process's memory, and a file URL."""
 
 import numpy as np
+import obstore.exceptions
 import pytest
 from runs_in_memory import assert_same
 
 import cnnviz
 from cnnviz.archive import open_archive, pack
+from cnnviz.archive.object_store import told
 from cnnviz.archive.opening import archive_bytes
 from cnnviz.archive.places import local_path, url_of
 from cnnviz.errors import ConfigError, RunError
@@ -66,6 +68,44 @@ def test_a_server_that_is_not_there(small_run, monkeypatch):
     for call in (open_archive, lambda url: pack(small_run, url)):
         with pytest.raises(RunError, match="s3://runs/small can't be reached"):
             call("s3://runs/small")
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("s3://runs/small", "AWS_ACCESS_KEY_ID"),
+        ("gs://runs/small", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az://runs/small", "AZURE_STORAGE_ACCOUNT_KEY"),
+    ],
+)
+def test_credentials_that_are_not_there_are_told_with_where_they_are_looked_for(url, named):
+    text = (
+        "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 3 ms - "
+        + "no " * 50
+    )
+    with pytest.raises(RunError) as caught, told(url):
+        raise obstore.exceptions.GenericError(f"{text}\n\nDebug source: ...")
+    message = str(caught.value)
+    assert message.startswith(
+        f"{url} can't be reached: no credentials were found; they are looked for in {named} "
+    )
+    assert " (Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in" in message
+    assert message.endswith("…)")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://x/y", "archives can be read over http, but not written"),
+        ("https:/x/y", "archives can be read over https, but not written"),
+        ("ftp://x/y", "archives can be neither read nor written under ftp"),
+    ],
+)
+def test_where_archives_can_not_be_written(small_run, url, words):
+    with pytest.raises(ConfigError) as caught:
+        pack(small_run, url)
+    assert str(caught.value).startswith(f"{url} can't be written: {words}; name a folder, or a URL of s3://")
+    assert "memory" not in str(caught.value)
 
 
 def test_an_archive_in_memory(small_run):

@@ -30,7 +30,7 @@ TYPES = (
 def test_a_packed_run_is_the_run(small_run, packed):
     run = cnnviz.open_run(packed)
     assert_same(small_run, run)
-    assert run.name == "small"
+    assert run.name == "small.zarr"
     assert run.status == "finished"
     assert [digest_of(snapshot.state) for snapshot in run] == small_run.digests
 
@@ -47,7 +47,7 @@ def test_many_steps_at_once_in_any_order(small_run, packed):
 
 def test_what_is_not_there_is_named(packed):
     store = open_archive(packed)
-    with pytest.raises(StepError, match="no snapshot at step 150; the nearest steps are 149"):
+    with pytest.raises(StepError, match="no snapshot at step 150; the nearest is 149"):
         store.tensors(150)
     with pytest.raises(RunError, match=r"no tensor 'nope'; it holds fc\.bias, fc\.weight"):
         store.tensors(3, ["nope"])

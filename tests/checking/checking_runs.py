@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from cnnviz.recording.visits import Visits
 from cnnviz.recording.manifest import Description, Layer, Manifest
+from cnnviz.recording.visits import Visits
 from cnnviz.recording.writer import Record, RunWriter
 
 MANIFEST = Manifest(

@@ -1,6 +1,8 @@
 """What a check finds in a run of which one thing is wrong, told in words; reading changes nothing."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -19,6 +21,8 @@ from cnnviz.errors import RunError
 from cnnviz.recording.database import Writer
 from cnnviz.recording.layout import Layout
 from cnnviz.recording.lock import WriterLock
+from cnnviz.recording.manifest import Description
+from cnnviz.recording.recorder import Recorder
 from cnnviz.recording.store import Missing
 from cnnviz.recording.tensors import read_tensors, write_tensors
 from cnnviz.recording.writer import RunWriter
@@ -138,12 +142,69 @@ def test_torn_files_beside_the_snapshots(layout, name, kind):
 
 
 def test_samples_and_a_checkpoint_need_not_be_there_but_run_json(layout):
+    text = layout.manifest.read_text()
+    layout.manifest.write_text(re.sub(r'"samples": \{[^}]*\}', '"samples": null', text))
     layout.samples.unlink()
     layout.checkpoint.unlink()
     layout.lock.unlink()
     assert check_run(layout.root).ok
     layout.manifest.unlink()
     assert "it has no run.json" in only(check_run(layout.root))
+
+
+def test_samples_that_are_gone(layout):
+    layout.samples.unlink()
+    report = check_run(layout.root)
+    assert kinds(report) == ["samples"]
+    assert only(report) == (
+        "samples.safetensors is not there: its 2 samples are gone, and the pictures that need an image can be drawn of "
+        "image files only"
+    )
+    assert (
+        report.findings[0].way_out == "put the file back if you have it; a repair takes them out of run.json"
+    )
+
+
+def test_samples_that_were_altered(layout, flip):
+    flip(layout.samples, -40, 20)
+    report = check_run(layout.root)
+    assert kinds(report) == ["samples"]
+    assert only(report) == (
+        "samples.safetensors does not hold what was recorded: its images or labels were altered"
+    )
+    assert report.findings[0].way_out == (
+        "a repair moves it to damaged/; put it back from there if its pictures are still of use"
+    )
+
+
+def test_samples_of_a_run_that_wrote_no_digest_of_them(layout, flip):
+    content = json.loads(layout.manifest.read_text())
+    del content["samples"]
+    layout.manifest.write_text(json.dumps(content))
+    flip(layout.samples, -40, 20)
+    assert check_run(layout.root).ok
+
+
+def test_whole_samples_are_not_given_up_for_a_digit_in_run_json(layout):
+    content = json.loads(layout.manifest.read_text())
+    digest = content["samples"]["digest"]
+    content["samples"]["digest"] = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    layout.manifest.write_text(json.dumps(content))
+    assert check_run(layout.root).ok
+
+
+def test_layers_that_come_later_leave_what_run_json_tells_of_the_samples(tmp_path):
+    lazy = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    samples = (torch.rand(2, 1, 3, 3), torch.tensor([0, 1]))
+    with Recorder(tmp_path / "r", lazy, samples=samples) as recorder:
+        lazy(samples[0])
+        recorder.record(0)
+    with Recorder(tmp_path / "r", lazy, resume=True, description=Description(seed=2)) as recorder:
+        recorder.record(1, snapshot=True)
+    layout = Layout(tmp_path / "r")
+    assert check_run(layout.root).ok
+    layout.samples.unlink()
+    assert kinds(check_run(layout.root)) == ["samples"]
 
 
 def test_a_note_that_says_what_is_missing_is_information_and_a_damaged_one_damage(layout):
@@ -188,6 +249,9 @@ def test_an_absent_database_does_not_make_orphans(layout):
     layout.snapshot(30).write_bytes(b"")
     report = check_run(layout.root)
     assert kinds(report) == ["database", "orphan"]  # and of the whole snapshots nothing
+    assert report.findings[0].way_out == (
+        "put it back if you have it; a repair makes its index anew, but the metrics are gone"
+    )
 
 
 def test_a_locked_database_is_no_damage(layout, monkeypatch):

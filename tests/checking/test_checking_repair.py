@@ -5,11 +5,12 @@ import os
 import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from checking_runs import passes, state_at, write
+from checking_runs import MANIFEST, passes, state_at, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from cnnviz.recording.database import Writer
 from cnnviz.recording.database_reader import Reader
 from cnnviz.recording.layout import Layout
 from cnnviz.recording.lock import WriterLock
+from cnnviz.recording.manifest import Description, write_manifest
 from cnnviz.recording.store import Missing
 from cnnviz.recording.tensors import write_tensors
 from cnnviz.recording.writer import RunWriter
@@ -164,9 +166,29 @@ def test_samples_and_checkpoint_go_aside(layout, flip):
     layout.checkpoint.write_bytes(b"")
     assert [action.split(":")[0] for action in repair_run(layout.root).actions] == [
         "Moved samples.safetensors to damaged/1",
+        "Took the samples out of run.json, as they are gone",
         "Moved resume.safetensors to damaged/1",
     ]
     assert len(check_whole(layout.root, list(range(0, 100, 10))).samples) == 0
+
+
+def test_altered_samples_go_aside_and_may_be_put_back(layout, flip):
+    recorded = cnnviz.open_run(layout.root).manifest.samples
+    flip(layout.samples, -40, 20)
+    assert repair_run(layout.root).actions == (
+        "Moved samples.safetensors to damaged/1: does not hold what was recorded: its images or labels were altered",
+        "Took the samples out of run.json, as they are gone",
+    )
+    assert f"2 samples, digest {recorded.digest}" in (layout.damaged / "1" / "repair.txt").read_text()
+    check_whole(layout.root, list(range(0, 100, 10)))
+    shutil.copy(layout.damaged / "1" / "samples.safetensors", layout.root)
+    assert len(check_whole(layout.root, list(range(0, 100, 10))).samples) == 2
+
+
+def test_samples_that_are_gone_are_not_missed_any_more(layout):
+    layout.samples.unlink()
+    assert repair_run(layout.root).actions == ("Took the samples out of run.json, as they are gone",)
+    assert check_whole(layout.root, list(range(0, 100, 10))).manifest.samples is None
 
 
 def test_the_note_of_what_is_missing_is_kept_unless_it_is_damaged(layout):
@@ -205,7 +227,11 @@ def test_run_json_is_made_anew_of_what_can_be_read_of_it(layout):
     text = layout.manifest.read_text()
     before = cnnviz.open_run(layout.root).manifest
     layout.manifest.write_text(text[: text.index('"data"')])
-    (action,) = repair_run(layout.root).actions
+    action, lost = repair_run(layout.root).actions
+    assert lost == (
+        "Lost with the old run.json: the name of the data set, the names of the classes, the options of the training, "
+        "its seed"
+    )
     assert action.endswith(
         "of the old one id, created, class_name, parameters, layers, shapes, software, model, arguments could be read"
     )
@@ -228,22 +254,91 @@ def test_run_json_with_one_field_that_no_reader_takes_keeps_the_others(layout):
 
 
 def test_an_absent_run_json_is_made_of_the_snapshots(layout):
+    samples = cnnviz.open_run(layout.root).manifest.samples
     os.utime(layout.snapshot(0), (1_000_000_000, 1_000_000_000))
     layout.manifest.unlink()
-    (action,) = repair_run(layout.root).actions
+    action, lost, network = repair_run(layout.root).actions
     assert action.endswith("nothing of the old one could be read")
+    assert lost.startswith("Lost with the old run.json: the name of the data set, ")
+    assert network.startswith("What network it is of is lost, too: where a picture needs it")
+    assert f"as in cnnviz plot feature_maps {layout.root} --model NAME" in network
     manifest = check_whole(layout.root, list(range(0, 100, 10))).manifest
     assert manifest.created == "2001-09-09T01:46:40+00:00"
     assert {layer.name: layer.kind for layer in manifest.layers} == {"body": "Conv2d", "head": "Linear"}
     assert manifest.parameters == 1200 + 200 + 5
     assert (manifest.description.model, manifest.layers_from) == (None, "tensor names")
+    assert manifest.samples == samples  # from now on
+
+
+def test_the_network_is_asked_for_where_run_json_does_not_name_it_any_more(layout):
+    asked = []
+
+    def guess(state, size):
+        asked.append((sorted(state), size))
+        return MANIFEST
+
+    layout.manifest.unlink()
+    assert repair_run(layout.root, guess=guess).actions[-1] == (
+        "Named its network convnet, as its weights are of that one"
+    )
+    assert asked == [(sorted(state_at(0)), 4)]
+    manifest = check_whole(layout.root, list(range(0, 100, 10))).manifest
+    assert (manifest.class_name, manifest.layers, manifest.shapes) == (
+        "Net",
+        MANIFEST.layers,
+        MANIFEST.shapes,
+    )
+    assert (manifest.description.model, manifest.description.arguments) == ("convnet", {"model": 3})
+    assert (manifest.description.config, manifest.id == "abc") == ({}, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"model": "convnet"', '"model": null'), ('"class_name": "Net"', '"class_name": "Own"')]
+)
+def test_a_network_that_the_old_run_json_rules_out_is_not_guessed(layout, old, new):
+    text = layout.manifest.read_text().replace(old, new)
+    end = '"arguments"' if "model" in old else '"description"'
+    layout.manifest.write_text(text[: text.index(end)])
+    repair_run(layout.root, guess=lambda state, size: MANIFEST)
+    assert check_whole(layout.root, list(range(0, 100, 10))).manifest.description.model is None
 
 
 def test_an_absent_database_is_made_of_the_snapshots(layout):
     layout.database.unlink()
-    repair_run(layout.root)
+    words = repair_run(layout.root).actions[0]
+    assert words.endswith(
+        "; nothing of the old one could be read: all metrics are gone, and what each example did; how the run ended "
+        "is lost, too, so that it counts as interrupted"
+    )
     run = check_whole(layout.root, list(range(0, 100, 10)))
     assert (run.metrics, run.status) == ([], "interrupted")
+    (note,) = [note for note in check_run(layout.root).notes if note.kind == "interrupted"]
+    assert note.words.endswith("counts as interrupted after step 90: how it ended was lost with its database")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "images", "status"),
+    [(3, 950, "finished"), (3, 960, "interrupted"), (4, 950, "interrupted"), ("3", 950, "interrupted")],
+)
+def test_a_last_batch_that_is_smaller_tells_that_the_training_was_complete(layout, epochs, images, status):
+    config = {"epochs": epochs, "batch_size": 32}
+    write_manifest(layout.manifest, replace(MANIFEST, description=Description(config=config)), durable=False)
+    tally = {"losses": 30, "images": images}
+    write_checkpoint(layout.root, {"weight": torch.zeros(3)}, {"step": 90, "tally": tally})
+    layout.database.unlink()
+    words = repair_run(layout.root).actions[0]
+    assert ("by resume.safetensors the run is finished" in words) == (status == "finished")
+    assert check_whole(layout.root, list(range(0, 100, 10))).status == status
+
+
+def test_an_ending_that_only_the_note_tells_is_kept(layout):
+    lock = WriterLock(layout.lock)
+    lock.leave_note(Missing(((3, 3, 1),), "No space left"), {"status": "finished", "detail": "no room"})
+    lock.release()
+    layout.database.unlink()
+    assert "interrupted" not in repair_run(layout.root).actions[0]
+    run = cnnviz.open_run(layout.root)
+    assert (run.status, run.detail) == ("finished", "no room")
 
 
 def test_of_a_database_without_a_head_all_is_read(layout, flip):

@@ -4,7 +4,11 @@ import json
 import shutil
 
 import pytest
+import torch
 
+import cnnviz
+from cnnviz.cli.failures import explain
+from cnnviz.errors import RunError
 from cnnviz.recording.layout import Layout
 from cnnviz.recording.lock import WriterLock
 
@@ -82,6 +86,67 @@ def test_a_run_without_its_run_json_is_found(cli, own):
     assert cli("check", "own").code == 1
     assert cli("check", "own", "--repair").code == 0
     assert cli("show", "own").code == 0
+
+
+def test_the_built_in_network_is_found_again_by_its_weights(cli, own):
+    before = cnnviz.open_run(own.root)
+    own.manifest.unlink()
+    result = cli("check", "own", "--repair")
+    assert "Named its network convnet, as its weights are of that one\n" in result.out
+    after = cnnviz.open_run(own.root)
+    assert (after.layers, after.shapes) == (before.layers, before.shapes)
+    assert (after.manifest.network, after.manifest.class_name) == ("convnet", "ConvNet")
+    assert after.manifest.parameters == before.manifest.parameters
+    image = before.samples.images[:1]
+    assert torch.equal(after.load(after[-1])(image), before.load(before[-1])(image))
+
+
+def test_a_network_that_only_its_user_knows_is_to_be_named(cli, tmp_path):
+    with cnnviz.Recorder(tmp_path / "runs" / "mine", torch.nn.Linear(2, 2)) as recorder:
+        recorder.record(0)
+    (tmp_path / "runs" / "mine" / "run.json").unlink()
+    result = cli("check", "mine", "--repair")
+    assert "Lost with the old run.json: the name of the data set, " in result.out
+    assert "as in cnnviz plot feature_maps runs/mine --model NAME\n" in result.out
+
+
+def test_a_single_snapshot_is_one_snapshot(cli, tmp_path):
+    with cnnviz.Recorder(tmp_path / "runs" / "mine", torch.nn.Linear(2, 2)) as recorder:
+        recorder.record(0, {"loss": 1.0})
+    assert cli("check", "mine").out.startswith("runs/mine is whole: 1 snapshot, 1 metric, ")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda run: run.database.unlink(), "runs/own/run.db is not there"),
+        (
+            lambda run: run.database.write_bytes(b"x" * 9000),
+            "runs/own/run.db can't be read: file is not a database",
+        ),
+        (lambda run: run.samples.write_bytes(b"torn"), "runs/own/samples.safetensors can't be read"),
+        (lambda run: run.manifest.write_text("{"), "runs/own/run.json can't be read"),
+        (lambda run: run.manifest.write_text('{"format": 1}'), "runs/own/run.json is damaged"),
+    ],
+)
+def test_damage_that_other_commands_meet_is_told_with_its_repair(cli, own, damage, words):
+    damage(own)
+    result = cli("show", "own")
+    assert result.code == 1
+    assert result.line.startswith(f"Error: {words}")
+    assert result.line.endswith("; mend it with: cnnviz check runs/own --repair")
+    assert cli("check", "own", "--repair").code == 0
+    assert cli("show", "own").code == 0
+
+
+def test_what_is_no_damage_is_told_without_a_repair(cli, own):
+    own.manifest.write_text('{"format": 99}')
+    assert "--repair" not in cli("show", "own").line
+    assert "--repair" not in cli("show", "none").line
+    error = RunError(f"{own.database} can't be read: Permission denied")
+    assert "--repair" in explain(error)
+    error.__cause__ = PermissionError()
+    assert "--repair" not in explain(error)
 
 
 def test_what_is_no_run_and_what_is_being_written(cli, own):

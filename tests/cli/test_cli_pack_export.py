@@ -1,5 +1,7 @@
 """`cnnviz pack` and `cnnviz export`, as a user calls them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,30 @@ def test_pack_beside_the_run(cli, first):
     run, archive = cnnviz.open_run(first), cnnviz.open_run(first.with_name("first.zarr"))
     assert archive.digests == run.digests
     assert torch.equal(archive.series("fc.weight"), run.series("fc.weight"))
+
+
+def test_a_run_and_its_archive_are_told_apart(cli, first):
+    assert cli("pack", "first").code == 0
+    facts = json.loads(cli("runs", "--json").out)
+    assert {run["name"]: run["path"] for run in facts} == {
+        "first": "runs/first",
+        "first.zarr": "runs/first.zarr",
+    }
+    assert [run.name for run in cnnviz.list_runs()] == ["first", "first.zarr"]
+    assert cli("show", "first.zarr").out.startswith("first.zarr  finished")
+    assert cli("show", "first").out.startswith("first  finished")
+
+
+def test_one_snapshot_is_packed(cli, tmp_path):
+    with cnnviz.Recorder(tmp_path / "runs" / "mine", torch.nn.Linear(2, 2)) as recorder:
+        recorder.record(0)
+    assert "\n1 snapshot, read back and compared: " in cli("pack", "mine").out
+
+
+def test_pack_over_http_is_refused_at_once(cli, first):
+    result = cli("pack", "first", "http://x/y")
+    assert result.code == 1
+    assert "archives can be read over http, but not written; name a folder, or a URL of s3://" in result.line
 
 
 def test_pack_to_a_place(cli, first, tmp_path):
@@ -123,7 +149,7 @@ def test_steps_that_are_none(first, text):
 
 
 def test_steps_that_are_not_there(first):
-    with pytest.raises(StepError, match="the nearest steps are 0 and 10"):
+    with pytest.raises(StepError, match="the nearest are 0 and 10"):
         choose(cnnviz.open_run(first), "5")
     for text in ("995:", "7:9"):
         with pytest.raises(ConfigError, match="names no snapshot"):

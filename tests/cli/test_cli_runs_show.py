@@ -1,8 +1,11 @@
 """`cnnviz runs` and `cnnviz show`: tables for people, JSON for programs."""
 
 import json
+import shutil
 
 import pytest
+
+from cnnviz.recording.lock import WriterLock
 
 
 def test_runs_lists_each_run_on_a_line(cli, small, run):
@@ -41,6 +44,52 @@ def test_a_run_without_its_database_is_listed(cli, small, tmp_path):
     (tmp_path / "runs" / "half").mkdir()
     (tmp_path / "runs" / "half" / "run.json").write_bytes((small / "run.json").read_bytes())
     assert "half can't be read" in cli("runs").out
+
+
+@pytest.fixture
+def headless(small, tmp_path):
+    """The run "headless" under ./runs, without its run.json."""
+    path = tmp_path / "runs" / "headless"
+    shutil.copytree(small, path)
+    (path / "run.json").unlink()
+    return path
+
+
+@pytest.mark.parametrize("left", ["run.db", "snapshots"])
+def test_a_run_without_its_run_json_is_listed_and_shown_as_damaged(cli, headless, left):
+    if left == "run.db":
+        shutil.rmtree(headless / "snapshots")
+    else:
+        (headless / "run.db").unlink()
+    problem = "runs/headless/run.json is missing; mend it with: cnnviz check runs/headless --repair"
+    assert f"headless can't be read: {problem}\n" in cli("runs").out
+    found = {run["name"]: run for run in json.loads(cli("runs", "--json").out)}
+    assert found["headless"]["problem"] == problem
+    for name in ("headless", "runs/headless"):
+        assert cli("show", name).line == f"Error: {problem}"
+
+
+def test_a_recording_that_just_begins_and_folders_of_others_are_no_damaged_runs(cli, headless, tmp_path):
+    (tmp_path / "runs" / "other" / "snapshots").mkdir(parents=True)
+    (tmp_path / "runs" / "other" / "snapshots" / "holiday.safetensors").write_bytes(b"")
+    lock = WriterLock(headless / "writer.lock")
+    assert [run["name"] for run in json.loads(cli("runs", "--json").out)] == ["small"]
+    lock.release()
+
+
+def test_a_repair_is_offered_where_a_run_can_not_be_read(cli, small, tmp_path):
+    shutil.copytree(small, tmp_path / "runs" / "half")
+    (tmp_path / "runs" / "half" / "run.db").unlink()
+    assert "run.db is not there; mend it with: cnnviz check runs/half --repair\n" in cli("runs").out
+
+
+def test_samples_that_are_gone(cli, small, tmp_path):
+    shutil.copytree(small, tmp_path / "own")
+    assert "mnist-mini, 100 samples kept " in cli("show", "own").out
+    (tmp_path / "own" / "samples.safetensors").unlink()
+    assert "mnist-mini, 100 samples were recorded, and are gone " in cli("show", "own").out
+    facts = json.loads(cli("show", "own", "--json").out)
+    assert (facts["samples"], facts["samples_recorded"]) == (0, 100)
 
 
 def test_an_empty_folder_says_how_to_train(cli, tmp_path):

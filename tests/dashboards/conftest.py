@@ -12,6 +12,7 @@ from torch.nn import functional
 import cnnviz
 from cnnviz.data import load
 from cnnviz.models import build
+from cnnviz.recording.schedule import never
 from cnnviz_dashboards import create_app
 from cnnviz_dashboards.folder import RunFolder
 
@@ -78,7 +79,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with cnnviz.Recorder(folder / "no-samples", known, snapshots=cnnviz.every(1)) as recorder:
         recorder.record(5)
     with cnnviz.Recorder(
-        folder / "no-snapshots", known, samples=(torch.rand(2, 1, 28, 28), torch.arange(2))
+        folder / "no-snapshots", known, snapshots=never, samples=(torch.rand(2, 1, 28, 28), torch.arange(2))
     ) as recorder:
         recorder.record(5, {"train/error": 0.5})
     return folder

@@ -122,6 +122,25 @@ def test_damaged_runs_are_listed_with_their_problem(root: Path, tmp_path: Path) 
     assert text.count("/errors") == 1  # only the one that is fine is a link
 
 
+def test_a_run_and_its_archive_have_a_row_and_pages_each(root: Path, tmp_path: Path) -> None:
+    from cnnviz.archive import pack
+
+    shutil.copytree(root / "first", tmp_path / "flip")
+    pack(cnnviz.open_run(tmp_path / "flip"), tmp_path / "flip.zarr")
+    runs = RunFolder(tmp_path)
+    text = text_of(runs_page.table(runs))
+    assert text.count('"/run/flip/errors"') == 1
+    assert text.count('"/run/flip.zarr/errors"') == 1
+    assert runs.open("flip.zarr").location == str(tmp_path / "flip.zarr")
+    content, where, timeline, _ = show(runs, Place("flip.zarr", "filters"), {})
+    assert timeline == "/api/run/flip.zarr"
+    assert '"/run/flip.zarr/errors"' in text_of(where)
+    assert "/api/film/flip.zarr/" in text_of(content)
+    client = create_app(tmp_path).server.test_client()
+    for address in ("/api/run/flip.zarr", "/api/samples/flip.zarr.png"):
+        assert client.get(address).status_code == 200
+
+
 def test_the_newest_run_comes_first_and_damaged_ones_last(tmp_path: Path) -> None:
     for name, created in (("old", "2024-01-01"), ("new", "2026-01-01"), ("middle", "2025-01-01")):
         with cnnviz.Recorder(tmp_path / name, torch.nn.Linear(1, 1)):

@@ -146,6 +146,31 @@ def test_an_archive_can_be_exported(run, tmp_path, to):
         assert (tmp_path / "a" / path.name).stat().st_size == path.stat().st_size
 
 
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.filterwarnings("default")  # tensorboard's own
+def test_what_is_not_what_was_recorded_is_not_exported(run, tmp_path, to):
+    path = tmp_path / "first" / "snapshots" / "00000005.safetensors"
+    path.write_bytes(path.read_bytes()[:-3] + b"\x01\x02\x03")
+    with pytest.raises(RunError) as caught:
+        export(run, to, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{run.location} at step 5 is not what was recorded there: its digest is another than the index tells; "
+        f"it is not exported; see what else is damaged with: cnnviz check {run.location}"
+    )
+    assert not (tmp_path / "out" / f"step_00000005.{to}").exists()
+    assert export(run.only(np.array([0, 120])), to, tmp_path / "others") > 0
+
+
+def test_an_archive_that_was_packed_of_altered_snapshots_is_not_exported(run, tmp_path):
+    from cnnviz.archive import pack
+
+    path = tmp_path / "first" / "snapshots" / "00000005.safetensors"
+    path.write_bytes(path.read_bytes()[:-3] + b"\x01\x02\x03")
+    pack(run, tmp_path / "first.zarr", verify=False)
+    with pytest.raises(RunError, match="it is not exported; pack it anew from its run"):
+        export(cnnviz.open_run(tmp_path / "first.zarr"), "pt", tmp_path / "out")
+
+
 def test_a_full_disk_leaves_no_half_file(run, tmp_path, monkeypatch):
     def full(_, path):
         path.write_bytes(b"half")

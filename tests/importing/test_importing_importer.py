@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -91,6 +92,52 @@ def test_images_of_a_data_set_travel_with_it(tmp_path):
         ConfigError, match="images of mnist-mini are not this network's: they have 10 classes"
     ):
         import_checkpoints([tmp_path / "2.pt"], tmp_path / "other", model="convnet", options=options)
+
+
+def test_networks_of_ones_own_and_images_of_a_data_set(tmp_path):
+    class Grey(torch.nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(channels, 2, 3)
+            self.fc = torch.nn.Linear(2, 10)
+
+        def forward(self, images):
+            return self.fc(self.conv(images).mean((2, 3)))
+
+    class Spread(Grey):
+        def forward(self, images):
+            return super().forward(images.expand(-1, 3, -1, -1))
+
+    options = ImportOptions(data="mnist-mini", samples=2)
+    for name, network in {"grey": Grey(1), "spread": Spread(3)}.items():
+        torch.save(network.state_dict(), tmp_path / f"{name}-1.pt")
+        run = import_checkpoints([tmp_path / f"{name}-1.pt"], tmp_path / name, model=network, options=options)
+        assert run.shapes["conv"] == (2, 26, 26)
+        assert run.manifest.description.arguments == {}
+        assert run.manifest.description.config["image"] == [1, 28, 28]
+    torch.save(Grey(3).state_dict(), tmp_path / "colour-1.pt")
+    with pytest.raises(ConfigError, match="they have 1 channel, the network has 3"):
+        import_checkpoints([tmp_path / "colour-1.pt"], tmp_path / "x", model=Grey(3), options=options)
+
+
+def test_a_factory_with_arguments_of_its_own_can_be_opened_again(tmp_path, monkeypatch):
+    (tmp_path / "importer_own_nets.py").write_text(
+        "from torch import nn\n"
+        "def make(classes, width):\n"
+        "    return nn.Sequential(nn.Conv2d(2, width, 3), nn.Flatten(), nn.Linear(width * 30 * 30, classes))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import importer_own_nets
+
+    torch.save(importer_own_nets.make(6, 4).state_dict(), tmp_path / "1.pt")
+    name = "importer_own_nets:make"
+    options = ImportOptions(model_arguments={"width": 4})
+    run = import_checkpoints([tmp_path / "1.pt"], tmp_path / "run", model=name, options=options)
+    sys.modules.pop("importer_own_nets")
+    told = {"channels": 2, "classes": 6, "image_size": 32, "width": 4}
+    assert run.manifest.description.arguments == told
+    assert run.shapes["0"] == (4, 30, 30)
+    assert open_run(tmp_path / "run", name).last.model()[2].out_features == 6
 
 
 @pytest.mark.parametrize("model", [False, True])

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from cnnviz.errors import ModelError, UnknownNameError
-from cnnviz.importing.network import find_network
+from cnnviz.importing.building import taken_by
+from cnnviz.importing.images import layers_with
+from cnnviz.importing.network import find_network, given_network
 from cnnviz.models import build
 
 
@@ -76,3 +78,80 @@ def test_a_factory_of_the_users_own(tmp_path, monkeypatch):
     assert not found.known
     assert found.model[0].weight.device.type == "cpu"
     sys.modules.pop("imported_nets")
+
+
+OWN = """
+from torch import nn
+
+def fixed():
+    return nn.Sequential(nn.Conv2d(2, 8, 3, groups=2), nn.Flatten(), nn.Linear(8 * 62 * 62, 5))
+
+def sized(*, image_size):
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * (image_size - 2) ** 2, 5))
+
+def wide(width=3):
+    return nn.Sequential(nn.Conv2d(2, width, 3), nn.Flatten(), nn.Linear(width * 26 * 26, 5))
+
+def lazy():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.LazyLinear(5))
+
+class Plain(nn.Module):
+    pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "importing_own_nets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import importing_own_nets
+
+    yield importing_own_nets
+    sys.modules.pop("importing_own_nets")
+
+
+def test_a_factory_that_takes_nothing_has_no_arguments(own):
+    found = find_network("importing_own_nets:fixed", own.fixed().state_dict(), {}, None, "x.pt")
+    assert (found.arguments, found.takes) == ({}, ())
+    layers = layers_with(found, None, None)
+    assert layers.image == (2, 64, 64)
+    assert layers.shapes["0"] == (8, 62, 62)
+    assert layers.source == "forward pass"
+
+
+def test_an_image_size_that_the_factory_takes_is_tried(own):
+    found = find_network("importing_own_nets:sized", own.sized(image_size=64).state_dict(), {}, None, "x.pt")
+    assert found.arguments["image_size"] == 64
+    assert found.arguments["channels"] == 1
+    assert layers_with(found, None, None).image == (1, 64, 64)
+
+
+def test_arguments_of_ones_own_are_kept_with_what_the_weights_tell(own):
+    state = own.wide(width=4).state_dict()
+    found = find_network("importing_own_nets:wide", state, {"width": 4}, None, "x.pt")
+    assert {**found.arguments, "image_size": 0} == {"channels": 2, "classes": 5, "width": 4, "image_size": 0}
+
+
+def test_lazy_layers_take_their_shapes_from_the_weights(own):
+    network = own.lazy()
+    network(torch.rand(1, 1, 32, 32))
+    found = find_network("importing_own_nets:lazy", network.state_dict(), {}, None, "x.pt")
+    assert found.shapes()["2.weight"] == (5, 2 * 30 * 30)
+    assert layers_with(found, None, None).image == (1, 32, 32)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_class_without_a_constructor_takes_nothing():
+    assert taken_by("importing_own_nets:Plain") == ()
+
+
+def test_a_network_without_convolutions_is_tried_in_grey_and_colour():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 4))
+    assert layers_with(given_network(network), None, None).image == (3, 32, 32)
+
+
+def test_where_no_image_fits_the_reason_is_told():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 4))
+    layers = layers_with(given_network(network), None, None)
+    assert (layers.source, layers.image) == ("module tree", None)
+    assert "running it failed (RuntimeError: " in layers.reason

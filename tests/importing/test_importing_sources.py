@@ -64,9 +64,19 @@ def test_what_can_not_be_imported(touch, name, words):
 
 
 def test_a_folder_without_checkpoints(touch):
-    root = touch("events.out.tfevents.1.x", "x.txt")
+    root = touch("x.txt")
     with pytest.raises(ConfigError, match="there is no checkpoint in"):
         find([root])
+
+
+@pytest.mark.parametrize("name", ["events.out.tfevents.1.x", "trainer_state.json"])
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_what_was_logged_needs_checkpoints_beside_it(touch, name, whole_folder):
+    root = touch(name)
+    with pytest.raises(
+        ConfigError, match=r"a run needs the checkpoints beside it: name a checkpoint .*, too"
+    ):
+        find([root if whole_folder else root / name])
 
 
 def test_trainer_folders(touch):
@@ -145,11 +155,14 @@ def test_safetensors_tell_their_step_and_keep_a_natural_order(tmp_path):
     assert list(checkpoint.read().tensors) == ["l.1.w", "l.2.w", "l.10.w"]
 
 
-@pytest.mark.parametrize("content", [b"", b"hello world, this is no header", b"\xff" * 64])
-def test_damaged_safetensors(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", ": it is empty"), (b"hello world, this is no header", ""), (b"\xff" * 64, "")],
+)
+def test_damaged_safetensors(tmp_path, content, words):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     (checkpoint,) = find([path]).checkpoints
     for look in (checkpoint.counters, checkpoint.read):
-        with pytest.raises(DataError, match=r"x.safetensors can't be read"):
+        with pytest.raises(DataError, match=rf"x.safetensors can't be read{words}"):
             look()

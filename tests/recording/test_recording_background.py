@@ -271,6 +271,7 @@ class Alike:
             assert all(torch.equal(bits(states[0][name]), bits(states[1][name])) for name in states[0])
 
 
+@pytest.mark.filterwarnings("ignore:.* holds no snapshot")
 @given(calls=CALLS)
 @settings(
     max_examples=12,
@@ -414,6 +415,7 @@ def test_what_cannot_be_recorded_is_told_once_and_costs_itself_only(background, 
     assert run.status == "finished"  # the caller knew, and went on
 
 
+@pytest.mark.filterwarnings("ignore:.* holds no snapshot")
 @pytest.mark.parametrize("background", [False, True])
 def test_examples_that_are_due_come_with_the_next_record(background, tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "_EXAMPLES_SECONDS", 3600.0)

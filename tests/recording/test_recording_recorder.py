@@ -101,6 +101,7 @@ def test_what_is_no_dense_tensor_is_named(tmp_path):
         start(tmp_path / "b", sparse).record(0)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds no snapshot")
 def test_metrics_come_back_exactly(tmp_path):
     values = {"a": 0.1, "b": float("nan"), "c": float("inf"), "d": float("-inf"), "e": 5e-324, "f": -0.0}
     others = {
@@ -456,6 +457,7 @@ CALLS = st.lists(
 
 @given(calls=CALLS, n=st.integers(1, 4))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore:.* holds no snapshot")
 def test_any_calls_against_a_dictionary(calls, n, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "r"
     model, step, metrics, snapshots = nn.Linear(1, 1, bias=False), 0, {}, {}
@@ -479,3 +481,85 @@ def test_any_calls_against_a_dictionary(calls, n, tmp_path_factory):
         assert np.array_equal(values, [expected[s] for s in sorted(expected)], equal_nan=True)
     assert {s.step: s.state["weight"].item() for s in run} == snapshots
     assert [s.step for s in run] == sorted(snapshots)
+
+
+# --- what can't be
+
+
+def test_what_is_no_network_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"takes the network that is trained, a torch\.nn\.Module, not 'x'"):
+        cnnviz.Recorder(tmp_path / "r", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("samples", [torch.zeros(2, 1, 4, 4), (torch.zeros(2, 1, 4, 4),), 5, ("a", "b")])
+def test_samples_that_are_no_pair_are_refused(samples, tmp_path):
+    with pytest.raises(ConfigError, match="samples are "):
+        cnnviz.Recorder(tmp_path / "r", nn.Linear(1, 1), samples=samples)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_is_too_small_leaves_nothing_behind(tmp_path):
+    with (
+        pytest.raises(ConfigError, match="allow more"),
+        cnnviz.Recorder(tmp_path / "r", nn.Linear(500, 500), snapshots=cnnviz.within("5 kB")) as recorder,
+    ):
+        recorder.record(0)
+
+
+def _recorded(path, model):
+    with cnnviz.Recorder(path, model, snapshots=cnnviz.every(1)) as recorder:
+        recorder.record(0, {"a": 1})
+    return cnnviz.open_run(path)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (
+            lambda: nn.Sequential(nn.Linear(2, 4), nn.Linear(3, 1)),
+            "0.weight is 3×2, where the model has 4×2; 0.bias is 3",
+        ),
+        (
+            lambda: nn.Linear(2, 3),
+            "weight is not in the run; bias is not in the run; the model has no ",
+        ),
+    ],
+)
+def test_a_run_is_not_gone_on_with_by_another_network(other, words, tmp_path):
+    run = _recorded(tmp_path / "r", nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)))
+    with pytest.raises(ModelError, match=r"is not the network that .*r is of: ") as error:
+        cnnviz.Recorder(tmp_path / "r", other(), resume=True)
+    assert words in str(error.value)
+    assert (run.status, run.steps.tolist()) == ("finished", [0])  # as it was
+
+
+def test_layers_that_are_yet_to_come_or_new_ones_may_differ(tmp_path):
+    run = _recorded(tmp_path / "r", nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)))
+    for step, model in enumerate(
+        [nn.Sequential(nn.Linear(2, 3)), nn.Sequential(*(nn.Linear(2, 3), nn.Linear(3, 1), nn.Linear(1, 1)))],
+        1,
+    ):
+        with cnnviz.Recorder(run.path, model, snapshots=cnnviz.every(1), resume=True) as recorder:
+            recorder.record(step)
+    assert run.steps.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        (cnnviz.at(5000), True),
+        (cnnviz.every(100), True),
+        (cnnviz.at(3), False),
+        (never, False),
+        (lambda _: False, False),
+    ],
+)
+def test_a_run_without_a_snapshot_is_told(schedule, told, tmp_path, recwarn):
+    with cnnviz.Recorder(tmp_path / "r", nn.Linear(1, 1), snapshots=schedule) as recorder:
+        for step in range(1, 20):
+            recorder.record(step)
+    messages = [str(warning.message) for warning in recwarn]
+    assert [
+        f"holds no snapshot: {schedule} says yes at none of the steps" in message for message in messages
+    ] == [True] * told
