@@ -32,13 +32,28 @@ from cnnviz.recording.layout import is_run
 from cnnviz.recording.recorder import Recorder
 from cnnviz.training import loop
 
+DATA = ("--data", "kill:images")
 OPTIONS = (
-    *("--data", "mnist-mini", "--every", "1", "--batch-size", "256", "--epochs", "4", "--lr", "0.01"),
+    *("--every", "1", "--batch-size", "10", "--epochs", "3", "--lr", "0.01"),
     *("--device", "cpu", "--quiet"),
 )
 # Often, so that resumed trainings begin at a checkpoint as well as at the beginning.
-CHECKPOINT_SECONDS = 0.5
+CHECKPOINT_SECONDS = 0.2
+# After so many a training is left to end.
+KILLS_EACH = 4
 METRICS = ("train/loss", "train/error", "validation/loss", "validation/error")
+
+
+def images() -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Return a training and a validation set that are small, so that a training is short."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(
+        (
+            torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8, generator=generator),
+            torch.randint(0, 10, (count,), generator=generator),
+        )
+        for count in (300, 50)
+    )
 
 
 class Twin(NamedTuple):
@@ -80,7 +95,7 @@ def train(root: Path, name: str, *, resume: bool) -> tuple[int, int]:
     Recorder.record = acknowledging
     loop._CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
     where = ("--root", str(root), "--name", name)
-    sys.argv = ["cnnviz", "train", *where, *(("--resume", "--quiet") if resume else OPTIONS)]
+    sys.argv = ["cnnviz", "train", *where, *DATA, *(("--resume", "--quiet") if resume else OPTIONS)]
     torch.set_num_threads(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
@@ -159,13 +174,16 @@ def main() -> int:
             counts["trainings"] += 1
             path = root / f"run{counts['trainings']}"
             acknowledged: set[int] = set()
+            kills = 0
             while True:
                 resume = is_run(path)
-                # A resumed training is shorter, by what it need not do again, than its moments are: it may end first.
-                code, steps = until_end(*train(root, path.name, resume=resume), rng.uniform(0, whole))
+                # A resumed training is shorter, by what it need not do again: it may end before it is killed.
+                seconds = rng.uniform(0, whole) if kills < KILLS_EACH else 600
+                code, steps = until_end(*train(root, path.name, resume=resume), seconds)
                 acknowledged |= steps
                 if code is not None:
                     break
+                kills += 1
                 counts["kills"] += 1
                 counts["kills of a resumed training"] += resume
                 counts["kills before it was a run"] += not is_run(path)

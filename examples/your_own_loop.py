@@ -50,6 +50,7 @@ def train(folder: Path) -> None:
             optimizer.step()
             error = (logits.argmax(1) != labels).float().mean()
             recorder.record(step, {"train/loss": loss, "train/error": error})
+        recorder.record(step, snapshot=True)  # the end, whatever the schedule says
 
 
 def main(folder: Path) -> None:

@@ -8,11 +8,12 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from cnnviz.errors import CnnvizError, RecordingWarning, RunError
+from cnnviz.errors import CnnvizError, DamageWarning, RecordingWarning, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_OURS = (RecordingWarning, DamageWarning)
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -37,7 +38,8 @@ def print_error(message: str) -> None:
 def plain_warnings() -> Iterator[None]:
     """Print our own warnings as one line on stderr, without the place in the code that they come from."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", RecordingWarning)
+        for category in _OURS:
+            warnings.simplefilter("always", category)
         show = warnings.showwarning
 
         def show_plainly(  # noqa: PLR0913 - as Python calls it
@@ -48,7 +50,7 @@ def plain_warnings() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if issubclass(category, RecordingWarning):
+            if issubclass(category, _OURS):
                 _print("Warning:", "yellow", " ".join(str(message).split()))
             else:
                 show(message, category, filename, lineno, file, line)

@@ -97,9 +97,10 @@ def _make(manifest: Manifest, source: ModelSource, state: Mapping[str, Tensor]) 
     name = description.model
     # A run may come from anybody: only names of the registry are looked up, never an import path.
     if name is None or ":" in name or name not in MODELS:
+        factory = name if name is not None and ":" in name else "package.module:factory"
         raise ModelError(
             f"the network that run.json names, {manifest.network}, is a class of its user's own: open the run with it, "
-            "cnnviz.open_run(path, model=...), or at the command line with --model package.module:factory"
+            f"cnnviz.open_run(path, model=...), or at the command line with --model {factory}"
         )
     with torch.device("meta"), _bounded(_LEAST_PIECES + _PIECES_A_TENSOR * len(state)):
         _check_fits(_build_known(name, arguments), state, name)

@@ -1,5 +1,7 @@
 """`cnnviz plot`: films and stills as files, options from the plots' own controls."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,14 @@ def test_a_network_of_ones_own(cli, tmp_path, monkeypatch):
         recorder.record(0)
     assert "a class of its user's own" in cli("plot", "feature_maps", "mine", "-o", "a.png").line
     assert cli("plot", "feature_maps", "mine", "--model", "nets_of_mine:net", "-o", "a.png").code == 0
+
+
+def test_what_is_left_out_is_one_line(cli, run_path, tmp_path):
+    torn = shutil.copytree(run_path, tmp_path / "runs" / "torn")
+    (torn / "snapshots" / "00000004.safetensors").write_bytes(b"torn")
+    result = cli("plot", "filters", "torn", "-o", "a.png")
+    assert result.code == 0
+    assert result.err == (
+        "Warning: the snapshot at step 4 is left out, as damaged: cnnviz check runs/torn says more\n"
+    )
+    assert (tmp_path / "a.png").exists()

@@ -226,7 +226,11 @@ function curveNames(layout) {
 
 function showError(node, error) {
   node.classList.add("cnnviz");
-  node.replaceChildren(element("p", "cv-error", { role: "alert" }, error.message));
+  // What stands on the page already, as several films need the same network, is not said again.
+  const said = [...document.querySelectorAll(".cv-error")].some(
+    (other) => !node.contains(other) && other.textContent === error.message,
+  );
+  node.replaceChildren(...(said ? [] : [element("p", "cv-error", { role: "alert" }, error.message)]));
 }
 
 /** Follow the document: whenever a timeline or a film appears, changes or goes, so does what stands behind it. */
