@@ -3,10 +3,11 @@
     python benchmarks/kill.py                200 kills, and a table
     python benchmarks/kill.py --kills 20     fewer
 
-Trainings by `cnnviz train` are killed, at any moment between their first and their last, and resumed until they end, so
-that kills fall into resumed ones, too. After each kill the run must open and say that it was interrupted; it must
-hold every step that `record` returned for, each with the weights, to the bit, and the metrics of the same training that
-nobody killed; and `cnnviz check` must find nothing wrong. At its end it must be as if it had never been killed.
+Trainings by `cnnviz train` are killed, at any moment from just before there is a run to their end, and resumed until
+they end, so that kills fall into resumed ones, too. After each kill the run must open and say that it was interrupted;
+it must hold every step that `record` returned for, each with the weights, to the bit, and the metrics of the same
+training that nobody killed; and `cnnviz check` must find nothing wrong. At its end it must be as if it had never been
+killed.
 """
 
 from __future__ import annotations
@@ -164,7 +165,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         started = time.perf_counter()
-        code, _ = until_end(*train(root, "whole", resume=False), seconds=600)
+        process = train(root, "whole", resume=False)
+        while not is_run(root / "whole"):
+            time.sleep(0.001)
+        begins = time.perf_counter() - started  # before that there is nothing to lose
+        code, _ = until_end(*process, seconds=600)
         whole = time.perf_counter() - started
         if code != 0:
             return 1
@@ -178,7 +183,7 @@ def main() -> int:
             while True:
                 resume = is_run(path)
                 # A resumed training is shorter, by what it need not do again: it may end before it is killed.
-                seconds = rng.uniform(0, whole) if kills < KILLS_EACH else 600
+                seconds = rng.uniform(0.9 * begins, whole) if kills < KILLS_EACH else 600
                 code, steps = until_end(*train(root, path.name, resume=resume), seconds)
                 acknowledged |= steps
                 if code is not None:

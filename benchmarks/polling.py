@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WAYS = {"every tensor changes": "every(1)", "a frozen layer": "every(1)", "thinned out": "within(20_000_000)"}
 WRITER = """
 import sys
+import time
 import torch
 from torch import nn
 import cnnviz
@@ -38,6 +39,7 @@ with cnnviz.Recorder(sys.argv[1], model, snapshots=cnnviz.{schedule}) as recorde
             for parameter in model[1:].parameters() if frozen else model.parameters():
                 parameter.fill_(step % 1000)
         recorder.record(step, {{"a": step, "b": -step}})
+        time.sleep(0.001)  # else a poll reads ever more rows, and there are fewer polls at the beginning
 """
 
 
