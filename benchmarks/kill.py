@@ -139,7 +139,9 @@ def faults(path: Path, acknowledged: set[int], twin: Twin) -> list[str]:
         now, status, report = known(run), run.status, check_run(path)
     except Exception as error:
         return [f"it does not open: {error!r}"]
-    found = [] if status == "interrupted" else [f"its status is {status}"]
+    # Between its end and that of its process there is a moment, too.
+    ended = status == "finished" and now == twin
+    found = [] if status == "interrupted" or ended else [f"its status is {status}"]
     found += [finding.words for finding in report.findings]
     for step in sorted(acknowledged - now.digests.keys()):
         found.append(f"step {step} was acknowledged, and is not there")
@@ -195,10 +197,13 @@ def main() -> int:
                 counts["acknowledged steps, looked at after each kill"] += len(acknowledged)
                 bad = faults(path, acknowledged, twin)
                 wrong += [f"{path.name}, kill {counts['kills']}: {fault}" for fault in bad]
+                for fault in wrong[len(wrong) - len(bad) :]:
+                    print(f"\n{fault}", file=sys.stderr)
                 print(f"\r{counts['kills']} of {options.kills}, {len(wrong)} faults", end="", file=sys.stderr)
             run = cnnviz.open_run(path) if is_run(path) else None
             if code != 0 or run is None or run.status != "finished" or known(run) != twin:
                 wrong.append(f"{path.name}: it could not be resumed to the same end (exit code {code})")
+                print(f"\n{wrong[-1]}", file=sys.stderr)
     print(file=sys.stderr)
     for what, count in counts.items():
         print(f"{count:8,}  {what}")
