@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def test_script_records_a_loop_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["your_own_loop.py", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "your_own_loop.py"), run_name="__main__")
-    assert "47 snapshots" in capsys.readouterr().out  # every second of 94 batches
+    assert "48 snapshots" in capsys.readouterr().out  # every second of 94 batches
     for name in ("errors.png", "filters.gif", "feature_maps.html", "answer.png"):
         assert (tmp_path / name).stat().st_size > 5000
 
