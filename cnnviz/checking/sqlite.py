@@ -141,7 +141,7 @@ class Remains:
             return
         start: int | None = -(2**63)
         while start is not None:
-            query = f"SELECT {columns} FROM {table} WHERE {where} AND {key} >= ? ORDER BY {key}"  # noqa: S608
+            query = f"SELECT {columns} FROM {table} WHERE {where} AND {key} >= ? ORDER BY {key}"  # noqa: S608 - names of ours
             try:
                 for row in self._connection.execute(query, [start]):
                     if type(row[0]) is not int or row[0] < start:
@@ -150,7 +150,7 @@ class Remains:
                     start = row[0] + 1
                 return
             except (sqlite3.Error, OverflowError):
-                first = f"SELECT {key} FROM {table} WHERE {where} AND {key} >= ? ORDER BY {key} LIMIT 1"  # noqa: S608
+                first = f"SELECT {key} FROM {table} WHERE {where} AND {key} >= ? ORDER BY {key} LIMIT 1"  # noqa: S608 - as above
                 start = self._next_readable(first, start)
 
     def _next_readable(self, query: str, start: int) -> int | None:

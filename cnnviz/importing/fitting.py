@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnnviz.errors import ModelError
 from cnnviz.importing.unwrapping import plain_names
+from cnnviz.recording.differing import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +76,7 @@ def check_shapes(
         MisfitError: If some differ; the message names them.
     """
     wrong = [
-        f"{name} is {_text(tuple(found[name].shape))}, not {_text(shape)}"
+        f"{name} is {shape_text(found[name].shape)}, not {shape_text(shape)}"
         for name, shape in expected.items()
         if shape is not None and tuple(found[name].shape) != shape
     ]
@@ -107,7 +108,3 @@ def _mismatch(names: Iterable[str], wanted: list[str], where: str) -> str:
 def _listed(texts: list[str], between: str = ", ") -> str:
     more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
     return between.join(texts[:_MOST_NAMED]) + more
-
-
-def _text(shape: Shape) -> str:
-    return "×".join(str(n) for n in shape) or "a number"

@@ -36,11 +36,12 @@ def _difference(name: str, model: Sequence[int] | None, run: Sequence[int] | Non
         return f"the model has no {name}"
     if run is None:
         return f"{name} is not in the run"
-    return f"{name} is {_text(run)}, where the model has {_text(model)}"
+    return f"{name} is {shape_text(run)}, where the model has {shape_text(model)}"
 
 
-def _text(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape)) or "one number"
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as errors show it: 4×1×5×5."""
+    return "×".join(map(str, shape)) or "a number"
 
 
 def _plain(shape: Sequence[int] | None) -> tuple[int, ...] | None:

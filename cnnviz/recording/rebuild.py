@@ -61,7 +61,8 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], where: str) -> nn.Module
         ModelError: If names or shapes differ; the message names the layers.
     """
     bare = bare_module(model)
-    wanted = dict(zip(bare_names(bare, bare.state_dict()), bare.state_dict().values(), strict=True))
+    own = bare.state_dict()
+    wanted = dict(zip(bare_names(bare, own), own.values(), strict=True))
     if is_built(wanted.values()):
         different = differences(_shapes(wanted), _shapes(state))
         different += [
@@ -74,7 +75,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], where: str) -> nn.Module
                 f"the weights of {where} don't fit {type(bare).__name__}: {shortened(different)}; give the network "
                 "that was trained"
             )
-    own_names = dict(zip(wanted, bare.state_dict(), strict=True))
+    own_names = dict(zip(wanted, own, strict=True))
     try:
         bare.load_state_dict(
             {own_names.get(name, name): tensor for name, tensor in state.items()}, strict=True

@@ -80,7 +80,7 @@ class every(_Joined):  # noqa: N801 - read as a word in a call: snapshots=every(
 
 
 @dataclass(frozen=True, repr=False, init=False)
-class at(_Joined):  # noqa: N801
+class at(_Joined):  # noqa: N801 - as every
     """These steps: `at(5, 10, 20)`, or one iterable of them.
 
     Attributes:
@@ -105,7 +105,7 @@ class at(_Joined):  # noqa: N801
 
 
 @dataclass(frozen=True, repr=False)
-class log_spaced(_Joined):  # noqa: N801
+class log_spaced(_Joined):  # noqa: N801 - as every
     """Step 0 and the steps round(10^(k / per_decade)), k = 0, 1, 2, ...: equally far apart on a logarithmic axis.
 
     Attributes:
@@ -130,7 +130,7 @@ class log_spaced(_Joined):  # noqa: N801
 
 
 @dataclass(frozen=True, repr=False)
-class epochs(_Joined):  # noqa: N801
+class epochs(_Joined):  # noqa: N801 - as every
     """The beginning of every n-th epoch, the first included; the end of one is the beginning of the next.
 
     Attributes:
@@ -160,7 +160,7 @@ class epochs(_Joined):  # noqa: N801
 
 
 @dataclass(frozen=True, repr=False, init=False)
-class within(_Joined):  # noqa: N801
+class within(_Joined):  # noqa: N801 - as every
     """Another schedule, and a size: a run that outgrows it has old snapshots thinned out, never the first or last.
 
     Attributes:
@@ -185,7 +185,7 @@ class within(_Joined):  # noqa: N801
 
 
 @dataclass(frozen=True, repr=False)
-class either(_Joined):  # noqa: N801
+class either(_Joined):  # noqa: N801 - as every
     """Several schedules together: a step is on it if it is on one of them. Written `a | b`.
 
     Attributes:
@@ -203,7 +203,7 @@ class either(_Joined):  # noqa: N801
     def __call__(self, step: int) -> bool:
         """Say whether `step` is on the schedule."""
         # Each part is asked at every step: one of a user's may count, and one that can't answer says so at once.
-        return any([part(step) for part in self.parts])  # noqa: C419
+        return any([part(step) for part in self.parts])  # noqa: C419 - see above
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.parts))

@@ -96,7 +96,8 @@ class SnapshotFiles:
         path = self._layout.snapshot(step)
         with _telling(step):
             with opened(path) as file:
-                found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()  # the library's file is no mapping
+                found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
                 places = read_places(file, path)
             for name, (part, stored) in places.items():
                 with opened(self._layout.part(part)) as file:

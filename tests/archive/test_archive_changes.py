@@ -16,7 +16,10 @@ def slow_twin(row, period, divisor):
     """The definition, number by number, in Python's own integers."""
     width = 8 * row.itemsize
     values = [int(value) for value in row]
-    signed = lambda n: (n + 2 ** (width - 1)) % 2**width - 2 ** (width - 1)  # noqa: E731
+
+    def signed(n):
+        return (n + 2 ** (width - 1)) % 2**width - 2 ** (width - 1)
+
     written = []
     for start in range(0, len(values), period):
         part, change = values[start : start + period], 0

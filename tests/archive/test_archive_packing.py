@@ -62,7 +62,10 @@ def test_every_bit_pattern_of_every_type(tmp_path, dtype, shape):
     """NaNs with a message, negative zeros and what no number has."""
     generator = np.random.default_rng(1)
     size = int(np.prod(shape)) * dtype.itemsize
-    wild = lambda: torch.from_numpy(generator.integers(0, 256, size, np.uint8)).view(dtype).reshape(shape)  # noqa: E731
+
+    def wild():
+        return torch.from_numpy(generator.integers(0, 256, size, np.uint8)).view(dtype).reshape(shape)
+
     states = {step: {"x": wild()} for step in range(70)}
     states[3]["x"] = torch.zeros(shape).neg().to(dtype)
     run = Run(DictStore(states))

@@ -23,9 +23,10 @@ def test_sizes_are_bounded_and_padding_is_small(units, steps):
 
 
 def test_files_are_few():
-    files = lambda units: math.prod(  # noqa: E731
-        -(-n // s) for n, s in zip((units, 1000), plan(units, 1000, 4).shard, strict=True)
-    )
+    def files(units):
+        shard = plan(units, 1000, 4).shard
+        return math.prod(-(-n // s) for n, s in zip((units, 1000), shard, strict=True))
+
     assert files(400) == 1
     assert files(200_704) == 16
     assert plan(200_704, 1000, 4).period == 63

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from cnnviz import models, open_run
-from cnnviz.errors import ModelError
 
 
 @pytest.fixture
@@ -186,12 +185,6 @@ def test_what_to_give_where_no_image_fits(cli):
 
 @pytest.mark.usefixtures("mine")
 def test_a_factory_that_fails_is_one_line(cli):
-    try:
-        models.build("cli_import_nets:broken", channels=1, classes=1, image_size=28)
-    except RuntimeError:
-        pytest.skip("cnnviz.models does not yet say it in one line")
-    except ModelError:
-        pass
     result = cli("import", "make_1.pt", "--model", "cli_import_nets:broken", "--quiet")
     assert result.code == 1
     assert "cli_import_nets:broken" in result.line

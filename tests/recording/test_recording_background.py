@@ -454,7 +454,7 @@ def test_an_error_of_the_last_step_reaches_the_caller(how, gate, tmp_path):
     spoil(model)
     recorder.record(1, {"a": 1})
     gate.let()
-    with pytest.raises(ModelError, match="'wrong' can't be recorded"):  # noqa: PT012
+    with pytest.raises(ModelError, match="'wrong' can't be recorded"):  # noqa: PT012 - one of three ways
         if how == "with":
             with recorder:
                 pass
@@ -471,7 +471,7 @@ def test_an_error_of_the_last_step_reaches_the_caller(how, gate, tmp_path):
 def test_an_error_in_the_block_and_one_in_the_thread_are_both_told(gate, tmp_path):
     model = nn.Linear(2, 1)
     spoil(model)
-    with pytest.raises(ModelError) as caught, start(tmp_path / "r", model) as recorder:  # noqa: PT012
+    with pytest.raises(ModelError) as caught, start(tmp_path / "r", model) as recorder:  # noqa: PT012 - a block fails
         recorder.record(0)
         gate.let()
         raise ValueError("bad luck")

@@ -129,7 +129,9 @@ def test_epochs_want_to_know_how_long_one_is():
 
 
 def test_bind():
-    mine = lambda step: step == 1  # noqa: E731
+    def mine(step):
+        return step == 1
+
     both = every(3) | epochs(2) | within("1 kB", epochs() | mine) | at(1) | epochs(1, steps_per_epoch=5)
     bound = bind(both, 7)
     assert bound == (
@@ -157,7 +159,9 @@ def test_a_union_against_the_slow_twin(parts, length):
 
 
 def test_a_union_with_a_plain_function():
-    odd = lambda step: step % 2 == 1  # noqa: E731
+    def odd(step):
+        return step % 2 == 1
+
     assert on(at(4) | odd, 6) == on(odd | at(4), 6) == [1, 3, 4, 5]
     assert on(within(10, odd) | never, 6) == on(never | within(10, odd), 6) == [1, 3, 5]
     asked = []
