@@ -116,6 +116,10 @@ class ArchiveStore:
         snapshots = self._numbers_of(np.asarray(steps, np.int64))
         return {name: self._stack(name, snapshots) for name in names}
 
+    def absent(self, _: NDArray[np.int64]) -> list[int]:
+        """Return none: an archive is whole or damaged."""
+        return []
+
     def samples(self) -> Samples:
         """Return the images and labels that travel with the run; none if it recorded none."""
         count = self._header.samples

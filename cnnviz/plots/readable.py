@@ -34,8 +34,10 @@ def from_what_can_be_read(run: Run, compute: Callable[[Run], Result]) -> tuple[R
         try:
             return compute(run), tuple(sorted(damaged))
         except SnapshotError as error:
-            damaged |= set(error.steps)
-            rest = _without(run, error.steps)
+            # Once for all that are gone, as a computation over chunks of the run would meet them one after another.
+            gone = set(error.steps) | (set() if damaged else set(run.store.absent(run.steps)))
+            damaged |= gone
+            rest = _without(run, gone)
             if rest is None:
                 raise SnapshotError(str(error), damaged) from error
         except StepError:
@@ -45,7 +47,7 @@ def from_what_can_be_read(run: Run, compute: Callable[[Run], Result]) -> tuple[R
         run = rest
 
 
-def _without(run: Run, gone: set[int] | tuple[int, ...]) -> Run | None:
+def _without(run: Run, gone: set[int]) -> Run | None:
     """Return the run without some steps; None if nothing is left, or nothing changes."""
     steps = run.steps
     kept = steps[~np.isin(steps, list(gone))]

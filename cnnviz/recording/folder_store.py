@@ -95,6 +95,10 @@ class FolderStore:
         with self._thinned_out(steps.tolist()):
             return self._files.stack(steps.tolist(), names)
 
+    def absent(self, steps: NDArray[np.int64]) -> list[int]:
+        """Return those of these steps whose snapshots are not there, though the index has them."""
+        return self._files.absent(steps.tolist())
+
     def samples(self) -> Samples:
         """Return the images and labels that travel with the run."""
         return read_samples(self._layout.samples)

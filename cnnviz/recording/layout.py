@@ -38,11 +38,15 @@ class Layout:
 
     def snapshot(self, step: int) -> Path:
         """Return where the snapshot of `step` lies."""
-        return self.snapshots / f"{step:08d}.safetensors"
+        return self.snapshots / self.snapshot_name(step)
 
     def snapshot_text(self, step: int) -> str:
         """Return `snapshot` as text: making many paths takes longer than opening the files."""
-        return f"{self._snapshots}{step:08d}.safetensors"
+        return self._snapshots + self.snapshot_name(step)
+
+    def snapshot_name(self, step: int) -> str:
+        """Return the name of the file of the snapshot of `step`, without its folder."""
+        return f"{step:08d}.safetensors"
 
     def step_of(self, path: Path) -> int | None:
         """Return the step whose snapshot `path` is; None if it is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -145,37 +146,46 @@ class SnapshotFiles:
             SnapshotError: If files are absent or damaged; it tells all the steps that can't be read.
             RunError: If a tensor isn't there, or is of another shape or type than at the first step.
         """
-        damaged: dict[int, RunError] = {}
-        try:
-            stacks = self._begin_stacks(steps, names, damaged)
-        except (RuntimeError, MemoryError) as error:  # too large, as a whole or along an axis
-            raise RunError(f"{self._layout.root}: {', '.join(names)} can't be stacked: {error}") from error
-        require_folder(self._layout.snapshots)
+        damaged: set[int] = set()
+        problem = ""
+        stacks = None
+        if steps:
+            require_folder(self._layout.snapshots)
         shared: dict[Place, Tensor | RunError] = {}
         for row, step in enumerate(steps):
-            if step not in damaged and stacks is not None:
-                try:
-                    self._put_row(stacks, row, step, names, shared)
-                except _AnotherError:
-                    raise
-                except RunError as error:
-                    damaged[step] = error
-        if damaged or stacks is None:
-            first = str(next(iter(damaged.values())))
+            if step in damaged:
+                continue
+            try:
+                stacks = stacks or self._begin_stacks(step, names, len(steps))
+                self._put_row(stacks, row, step, names, shared)
+            except _AnotherError:
+                raise
+            except RunError as error:
+                # An index may name any number of files that are not there: they are not tried one by one.
+                damaged |= {step} if damaged else {step, *self.absent(steps)}
+                problem = problem or str(error)
+        if stacks is None or damaged:
             more = f"; nor can {len(damaged) - 1} more snapshots" if len(damaged) > 1 else ""
-            raise SnapshotError(first + more, damaged)
+            raise SnapshotError(problem + more, damaged)
         return stacks.tensors
 
-    def _begin_stacks(
-        self, steps: Sequence[int], names: Sequence[str], damaged: dict[int, RunError]
-    ) -> _Stacks | None:
-        """Return stacks like the first snapshot that can be read; None if none can. Those before are noted."""
-        for step in steps:
-            try:
-                return _Stacks(self.read(step, names), len(steps))
-            except SnapshotError as error:
-                damaged[step] = error
-        return None
+    def absent(self, steps: Sequence[int]) -> list[int]:
+        """Return those of `steps` whose files are not there."""
+        try:
+            with os.scandir(self._layout.snapshots) as entries:
+                found = {entry.name for entry in entries}
+        except OSError:
+            return list(steps)
+        return [step for step in steps if self._layout.snapshot_name(step) not in found]
+
+    def _begin_stacks(self, step: int, names: Sequence[str], count: int) -> _Stacks:
+        """Return stacks for tensors like those at `step`."""
+        try:
+            return _Stacks(self.read(step, names), count)
+        except (RuntimeError, MemoryError) as error:  # too large, as a whole or along an axis
+            raise _AnotherError(
+                f"{self._layout.root}: {', '.join(names)} can't be stacked: {error}"
+            ) from error
 
     def _put_row(
         self,

@@ -96,6 +96,9 @@ class Store(Protocol):
     def stacked(self, steps: NDArray[np.int64], names: Sequence[str]) -> dict[str, Tensor]:
         """Return each named tensor at all of these steps, (len(steps), *shape)."""
 
+    def absent(self, steps: NDArray[np.int64]) -> list[int]:
+        """Return those of these steps whose snapshots are not there, though the index has them."""
+
     def samples(self) -> Samples:
         """Return the images and labels that travel with the run; none if it recorded none."""
 

@@ -1,6 +1,8 @@
 """Plots of runs some of whose snapshots are damaged: those are left out, and that is said."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import cnnviz
 from cnnviz import plots
 from cnnviz.errors import DamageWarning, LayerError, SnapshotError, StepError
 from cnnviz.plots.readable import from_what_can_be_read
+from cnnviz.recording import snapshot_files
 
 
 def damage(path, *steps, folder="snapshots"):
@@ -87,6 +90,22 @@ def test_what_can_be_chosen_is_found_in_others(copy):
     choices = plots.filters.settle(cnnviz.open_run(copy), {})
     damage(copy, 0)
     assert plots.filters.settle(cnnviz.open_run(copy), {}) == choices == {"layer": "conv1", "channel": "0"}
+
+
+def test_snapshots_that_only_the_index_has_are_not_tried_one_by_one(copy, monkeypatch):
+    with closing(sqlite3.connect(copy / "run.db")) as database, database:
+        rows = [(step, 1, "0" * 32) for step in range(100, 3100)]
+        database.executemany("INSERT INTO snapshots VALUES (?, ?, ?)", rows)
+    tried = []
+    opened = snapshot_files.opened
+    monkeypatch.setattr(
+        snapshot_files, "opened", lambda path, *more: (tried.append(path), opened(path, *more))[1]
+    )
+    with pytest.warns(DamageWarning, match="2995 more are left out"):
+        film = plots.probabilities(cnnviz.open_run(copy))
+    assert film.steps.tolist() == [0, 4, 8, 12]
+    assert film.left_out == tuple(range(100, 3100))
+    assert len(tried) < 100
 
 
 def test_other_errors_are_told_as_ever(copy):
